@@ -1,0 +1,8 @@
+"""The job `extract`: python jobs/extract.py CONFIG.yaml, here or through `ray job submit`."""
+
+import sys
+
+from ser_ray.pipelines.jobs import ExtractJob, run_file
+
+if __name__ == "__main__":
+    sys.exit(run_file(ExtractJob, sys.argv[1:]))

@@ -1,0 +1,8 @@
+"""The job `score`: python jobs/score.py CONFIG.yaml, here or through `ray job submit`."""
+
+import sys
+
+from ser_ray.pipelines.jobs import ScoreJob, run_file
+
+if __name__ == "__main__":
+    sys.exit(run_file(ScoreJob, sys.argv[1:]))

@@ -1,0 +1,8 @@
+"""The job `train`: python jobs/train.py CONFIG.yaml, here or through `ray job submit`."""
+
+import sys
+
+from ser_ray.pipelines.jobs import TrainJob, run_file
+
+if __name__ == "__main__":
+    sys.exit(run_file(TrainJob, sys.argv[1:]))

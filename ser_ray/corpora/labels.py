@@ -1,0 +1,53 @@
+"""The vocabulary of emotions, and the way from a corpus's own words to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EMOTIONS = (
+    "anger",
+    "boredom",
+    "calm",
+    "contempt",
+    "disgust",
+    "excitement",
+    "fear",
+    "frustration",
+    "happiness",
+    "neutral",
+    "sadness",
+    "surprise",
+)
+NEGATIVE = frozenset({"anger", "contempt", "disgust", "fear", "frustration", "sadness"})
+
+DROP = "-"  # the target of a label whose utterances are to be left out
+
+_WORDS = {
+    "anger": "angry ang a_anger rage irritated irritation",
+    "boredom": "bored",
+    "calm": "calmness relaxed",
+    "contempt": "contemptuous",
+    "disgust": "disgusted dis",
+    "excitement": "excited exc",
+    "fear": "fearful afraid anxiety anxious fea anxiety/fear",
+    "frustration": "frustrated fru",
+    "happiness": "happy joy joyful hap",
+    "neutral": "neu neutrality normal",
+    "sadness": "sad",
+    "surprise": "surprised pleasant_surprise sur",
+}
+SYNONYMS: dict[str, str] = {
+    word: emotion for emotion, words in _WORDS.items() for word in (emotion, *words.split())
+}
+
+
+def emotion_of(raw: str, labels: Mapping[str, str] | None = None) -> str | None:
+    """The emotion that a corpus's own label means, None where nothing is known of it.
+
+    Args:
+        raw: the label as the corpus writes it.
+        labels: the user's own mapping, which goes before ours; a target `-` drops the utterance.
+    """
+    if labels and raw in labels:
+        return labels[raw]
+    return SYNONYMS.get(raw.strip().lower().replace(" ", "_"))

@@ -1,0 +1,121 @@
+"""The manifest: one row for each labelled utterance. `ser-ray index` writes it, every verb reads it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ser_ray import storage
+from ser_ray.corpora.labels import EMOTIONS
+from ser_ray.errors import BadManifest, StorageFailed
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # stable and unique
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("start_s", pa.float64()),  # null: from the start
+        pa.field("end_s", pa.float64()),  # null: to the end
+        pa.field("channel", pa.int32()),  # null: the mean of all channels
+        pa.field("corpus", pa.string()),
+        pa.field("speaker", pa.string()),
+        pa.field("emotion", pa.string()),  # a word of labels.EMOTIONS
+        pa.field("raw_label", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("gender", pa.string()),
+        pa.field("session", pa.string()),
+        pa.field("text_id", pa.string()),  # which sentence is spoken
+        pa.field("split", pa.string()),
+    ]
+)
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """A manifest from dicts; columns that a row lacks are null."""
+    return validate(pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA))
+
+
+def write_manifest(table: pa.Table, uri: str) -> None:
+    """Write a manifest as Parquet."""
+    storage.write_parquet(uri, validate(table))
+
+
+def read_manifest(uri: str) -> pa.Table:
+    """Read a manifest; relative `uri`s are taken from the manifest's own folder.
+
+    Raises:
+        MissingInput: there is no such file.
+        BadManifest: it is no Parquet, lacks a column, repeats an id or holds impossible values.
+    """
+    uri = storage.require(uri, "manifest")
+    try:
+        table = storage.read_parquet(uri)
+    except StorageFailed as error:
+        raise BadManifest(f"{error} A manifest is the Parquet file that `ser-ray index` writes.") from error
+    table = validate(table)
+    folder = uri.rsplit("/", 1)[0]
+    uris = [
+        u if u.startswith("/") or "://" in u else storage.join(folder, u) for u in table["uri"].to_pylist()
+    ]
+    return table.set_column(table.schema.get_field_index("uri"), SCHEMA.field("uri"), pa.array(uris))
+
+
+def validate(table: pa.Table) -> pa.Table:
+    """`table` with exactly the manifest's columns and types.
+
+    Raises:
+        BadManifest: the message names the column or the ids at fault.
+    """
+    for column in ("id", "uri"):
+        if column not in table.column_names:
+            raise BadManifest(f"the manifest lacks the column {column!r}; it has {table.column_names}.")
+    columns = []
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            columns.append(pa.nulls(len(table), field.type))
+            continue
+        try:
+            columns.append(table[field.name].cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise BadManifest(
+                f"the manifest's column {field.name!r} is not {field.type}: {error}."
+            ) from error
+    result = pa.table(columns, schema=SCHEMA)
+    _check_values(result)
+    return result
+
+
+def labelled(table: pa.Table, why: str) -> pa.Table:
+    """The rows that have an emotion.
+
+    Raises:
+        BadManifest: fewer than two emotions are there; `why` says what needs them.
+    """
+    rows = table.filter(pc.is_valid(table["emotion"]))
+    if len(set(rows["emotion"].to_pylist())) < 2:
+        raise BadManifest(
+            f"{why} needs utterances of at least two emotions; this manifest has {len(rows)} labelled."
+        )
+    return rows
+
+
+def _check_values(table: pa.Table) -> None:
+    for column in ("id", "uri"):
+        if table[column].null_count:
+            raise BadManifest(f"the manifest's column {column!r} holds {table[column].null_count} nulls.")
+    repeated = [i for i, n in Counter(table["id"].to_pylist()).items() if n > 1]
+    if repeated:
+        raise BadManifest(
+            f"{len(repeated)} ids stand more than once, such as {repeated[:3]}. Ids must be unique."
+        )
+    unknown = set(table["emotion"].to_pylist()) - {None, *EMOTIONS}
+    if unknown:
+        raise BadManifest(
+            f"emotions outside our vocabulary: {sorted(unknown)}. Known: {', '.join(EMOTIONS)}."
+        )
+    start = pc.fill_null(table["start_s"], 0.0)
+    if pc.any(pc.or_(pc.less(start, 0.0), pc.less_equal(table["end_s"], start))).as_py():
+        raise BadManifest("some rows have start_s below 0, or end_s not after start_s.")

@@ -1,0 +1,116 @@
+"""`csv`: any corpus that comes as a table (CSV, TSV or Parquet) of paths and labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from ser_ray import storage
+from ser_ray.corpora.adapter import Adapter, IndexOptions
+from ser_ray.corpora.labels import DROP, EMOTIONS, emotion_of
+from ser_ray.corpora.manifest import SCHEMA, from_rows
+from ser_ray.errors import BadManifest, UsageError
+
+EXPECTS = "a CSV, TSV or Parquet file with columns uri (or path) and emotion; any names by --map ours=theirs"
+
+
+def _index(root: str, options: IndexOptions) -> pa.Table:
+    uri = storage.require(root, "table")
+    table = _rename(read_table(uri), options)
+    for column in ("uri", "emotion"):
+        if column not in table.column_names:
+            raise BadManifest(
+                f"{uri} lacks the column {column!r}; it has {table.column_names}. "
+                f"Name it with --map {column}=COLUMN."
+            )
+    folder = uri.rsplit("/", 1)[0]
+    known = [c for c in SCHEMA.names if c in table.column_names]
+    rows = [_row(row, folder, uri) for row in table.select(known).to_pylist()]
+    return from_rows(_label(rows, options, uri))
+
+
+def read_table(uri: str) -> pa.Table:
+    """A CSV, TSV (all columns as strings) or Parquet file.
+
+    Raises:
+        BadManifest: it is none of them.
+    """
+    if uri.lower().endswith((".parquet", ".pq")):
+        return storage.read_parquet(uri)
+    data = storage.read_bytes(uri)
+    first = data.split(b"\n", 1)[0]
+    delimiter = max((b",", b";", b"\t"), key=first.count).decode()
+    try:
+        names = first.decode("utf-8-sig").strip().split(delimiter)
+        strings = {name.strip('"'): pa.string() for name in names}
+        return pacsv.read_csv(
+            pa.BufferReader(data),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter),
+            convert_options=pacsv.ConvertOptions(column_types=strings, strings_can_be_null=True),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise BadManifest(f"{uri} is not a readable CSV in UTF-8: {error}.") from error
+
+
+def _rename(table: pa.Table, options: IndexOptions) -> pa.Table:
+    columns = dict(options.columns)
+    if "uri" not in columns and "uri" not in table.column_names and "path" in table.column_names:
+        columns["uri"] = "path"
+    for ours, theirs in columns.items():
+        if ours not in SCHEMA.names:
+            raise UsageError(
+                f"--map {ours}={theirs}: no column {ours!r}. Ours are: {', '.join(SCHEMA.names)}."
+            )
+        if theirs not in table.column_names:
+            raise UsageError(f"--map {ours}={theirs}: the table has no {theirs!r}, but {table.column_names}.")
+    kept = {c: table[c] for c in table.column_names if c not in columns}
+    return pa.table({**kept, **{ours: table[theirs] for ours, theirs in columns.items()}})
+
+
+def _row(row: dict[str, Any], folder: str, table: str) -> dict[str, Any]:
+    if not row["uri"]:
+        raise BadManifest(f"{table} has rows without a path.")
+    for column in ("start_s", "end_s", "channel"):
+        if isinstance(row.get(column), str):
+            try:
+                row[column] = int(row[column]) if column == "channel" else float(row[column])
+            except ValueError as error:
+                raise BadManifest(f"{table}: {column} is not a number: {row[column]!r}.") from error
+    for column in ("speaker", "session", "text_id", "emotion", "id"):
+        if row.get(column) is not None:
+            row[column] = str(row[column])
+    relative = row["uri"]
+    if not (relative.startswith("/") or "://" in relative):
+        row["uri"] = storage.join(folder, relative)
+    if not row.get("id"):
+        stretch = f"#{row.get('start_s')}-{row.get('end_s')}" if row.get("end_s") else ""
+        leg = f"@{row['channel']}" if row.get("channel") is not None else ""
+        row["id"] = f"{row.get('corpus') or 'csv'}/{relative.removeprefix('/')}{stretch}{leg}"
+    return row
+
+
+def _label(rows: list[dict[str, Any]], options: IndexOptions, uri: str) -> list[dict[str, Any]]:
+    unknown: Counter[str] = Counter()
+    kept = []
+    for row in rows:
+        raw = row["emotion"]
+        emotion = None if raw is None else emotion_of(raw, options.labels)
+        if (raw is not None and emotion is None) or emotion not in (None, DROP, *EMOTIONS):
+            unknown[raw] += 1
+        elif emotion != DROP:
+            kept.append({**row, "raw_label": row.get("raw_label") or raw, "emotion": emotion})
+    if unknown:
+        named = ", ".join(f"{label} ({n})" for label, n in unknown.most_common(8))
+        raise BadManifest(
+            f"labels that we do not know in {uri}: {named}. Say what each means with "
+            f"--label {next(iter(unknown))}=EMOTION, or drop it with =-. Emotions: {', '.join(EMOTIONS)}."
+        )
+    if not kept:
+        raise BadManifest(f"{uri} holds no utterance.")
+    return kept
+
+
+ADAPTER = Adapter("csv", EXPECTS, _index)

@@ -1,0 +1,109 @@
+"""Low-level descriptors: what one frame of speech sounds like, from its mel bands and its pitch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ser_ray.features.feature import Array
+from ser_ray.features.mfcc import cosines
+from ser_ray.features.pitch import smooth_pitch, track_pitch
+from ser_ray.features.spectrum import (
+    SpectralFeature,
+    decibel,
+    mel_edges,
+    power_spectra,
+    split,
+    taper,
+    whole_frames,
+)
+
+SHAPE = (
+    *("rolloff25", "rolloff50", "rolloff75", "rolloff90"),
+    *("centroid", "spread", "alpha_ratio", "hammarberg", "slope", "flatness", "flux"),
+    *("level", "harmonicity"),
+)
+ACTIVE_DB = 30.0  # a frame is active within this of the loud frames
+VOICED = 0.5  # a frame is voiced above this harmonicity
+FEWEST = 5  # frames in a region, below which the next larger one stands in
+_FLOOR_DB = -70.0  # below the loud frames nothing is told apart: digital silence equals a quiet room
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Descriptors(NamedTuple):
+    """The frames of one wave; levels are relative to its loud frames, so gain changes nothing."""
+
+    columns: Array  # [n + len(SHAPE), frames]: n cepstral coefficients, then SHAPE
+    bands: Array  # mel band levels in dB [bands, frames]
+    pitch: Array  # semitones above 55 Hz [frames]
+    active: Mask  # speech rather than pause [frames]
+    voiced: Mask  # active and periodic [frames]
+
+
+def describe(waves: list[Array], feature: SpectralFeature, bands: int, n: int) -> list[Descriptors]:
+    """Descriptors of each wave.
+
+    Args:
+        waves: float32 [samples] each.
+        feature: Frame and filter settings; `n_fft` long enough for `pitch.track_pitch`.
+        bands: Number of mel bands.
+        n: Number of cepstral coefficients.
+    """
+    frames, counts = whole_frames(waves, feature)
+    filters, window = feature.filters(bands), taper(feature.window)
+    blocks = [
+        (power @ filters, *track_pitch(power, feature.rate, window))
+        for power in power_spectra(frames, feature)
+    ]
+    mel, pitch, harmonicity = (np.concatenate(part)[: len(frames)] for part in zip(*blocks, strict=True))
+    parts = zip(split(mel, counts), split(pitch, counts), split(harmonicity, counts), strict=True)
+    edges = mel_edges(bands, feature.fmin, feature.fmax, feature.mel)[1:-1]
+    return [_describe(*part, edges, cosines(bands, n)) for part in parts]
+
+
+def _describe(mel: Array, pitch: Array, harmonicity: Array, hz: Array, matrix: Array) -> Descriptors:
+    levels = decibel(mel.sum(axis=1))
+    loud = np.sort(levels)[round(0.95 * (len(levels) - 1))]
+    level = np.maximum(levels - loud, np.float32(_FLOOR_DB))
+    bands = np.maximum(decibel(mel) - loud, np.float32(_FLOOR_DB))
+    active = level > -ACTIVE_DB
+    voiced = active & (harmonicity > VOICED)
+    decibels = decibel((harmonicity + np.float32(1e-3)) / (np.float32(1.001) - harmonicity))
+    shape = [*_distribution(bands, hz), *_tilt(bands, hz), _flux(bands), level, decibels]
+    columns = np.concatenate([(bands @ matrix).T, np.stack(shape)])
+    return Descriptors(columns, np.ascontiguousarray(bands.T), smooth_pitch(pitch), active, voiced)
+
+
+def _distribution(bands: Array, hz: Array) -> list[Array]:
+    """Roll-off points, centroid and spread of the power over the mel bands, in bands."""
+    power = 10.0 ** (bands / 10)
+    total = np.cumsum(power, axis=1)
+    whole = total[:, -1:]
+    rolloffs = [(total < share * whole).sum(axis=1) for share in (0.25, 0.5, 0.75, 0.9)]
+    index = np.arange(len(hz), dtype=np.float32)
+    centroid = power @ index / whole[:, 0]
+    spread = np.sqrt(np.maximum(power @ index**2 / whole[:, 0] - centroid**2, 0.0))
+    return [*(points.astype(np.float32) for points in rolloffs), centroid, spread]
+
+
+def _tilt(bands: Array, hz: Array) -> list[Array]:
+    """Alpha ratio, Hammarberg index, slope and flatness, in dB (the first two as in eGeMAPS)."""
+    power = 10.0 ** (bands / 10)
+    low, high = (hz >= 50) & (hz < 1000), (hz >= 1000) & (hz < 5000)
+    alpha = decibel(power[:, low].sum(axis=1)) - decibel(power[:, high].sum(axis=1))
+    below, above = hz < 2000, (hz >= 2000) & (hz < 5000)
+    hammarberg = bands[:, below].max(axis=1) - bands[:, above].max(axis=1)
+    index = np.linspace(-1, 1, len(hz), dtype=np.float32)
+    slope = bands @ index / (index @ index)
+    flatness = bands.mean(axis=1) - decibel(power.mean(axis=1))
+    return [alpha, hammarberg, slope, flatness]
+
+
+def _flux(bands: Array) -> Array:
+    """Change of the spectrum's shape since the frame before, dB; 0 in the first frame."""
+    shape = bands - bands.mean(axis=1, keepdims=True)
+    change = np.sqrt(np.square(np.diff(shape, axis=0)).mean(axis=1))
+    return np.concatenate([np.zeros(1, np.float32), change])

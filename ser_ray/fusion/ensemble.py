@@ -1,0 +1,199 @@
+"""The ensemble: trained members, a fusion rule, and the calibration of what comes out.
+
+ENSEMBLE/ensemble.json      members, rule, labels, band, calibration, out-of-fold metrics
+        /members/NAME/      one model directory a member
+        /stacking.safetensors    for the rule `stacking`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from ser_ray import storage
+from ser_ray.corpora.labels import NEGATIVE
+from ser_ray.errors import BadModel, SerRayError, UsageError
+from ser_ray.features import Feature
+from ser_ray.fusion.rules import RULES, STACKING, check_rule, normalise
+from ser_ray.fusion.stacking import Stacker, cross_fitted, fit_stacking
+from ser_ray.models.calibration import Calibration, fit_calibration
+from ser_ray.models.model import Model, directory_fingerprint, read_model, write_model
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A rule made ready: members' p [members, rows, labels] -> calibrated probabilities [rows, labels]."""
+
+    rule: str
+    calibration: Calibration
+    stacker: Stacker | None = None
+
+    def __call__(self, p: np.ndarray) -> np.ndarray:
+        """Fused and calibrated probabilities [rows, labels]."""
+        return self.calibration(self.stacker(p) if self.stacker else normalise(RULES[self.rule](p)))
+
+
+def fit_fusion(rule: str, p: np.ndarray, y: np.ndarray, groups: np.ndarray | None, seed: int = 0) -> Fusion:
+    """Fit what a rule has to learn, on out-of-fold probabilities.
+
+    Args:
+        rule: a name of `rules.RULES`, or `stacking`.
+        p: [members, rows, labels].
+        y: index of the true label [rows].
+        groups: speaker of each row [rows], or None.
+        seed: of the folds inside.
+    """
+    if check_rule(rule) == STACKING:
+        fused, stacker = cross_fitted(p, y, groups, seed), fit_stacking(p, y)
+    else:
+        fused, stacker = normalise(RULES[rule](p)), None
+    return Fusion(rule, fit_calibration(fused, y, offsets=False), stacker)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Members by name, and the fusion of their probabilities. `card` is for readers."""
+
+    members: Mapping[str, Model]
+    fusion: Fusion
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Emotions in the order of all probabilities."""
+        return next(iter(self.members.values())).labels
+
+    @property
+    def negative(self) -> tuple[str, ...]:
+        """Those labels that count as negative."""
+        return tuple(label for label in self.labels if label in NEGATIVE)
+
+    @property
+    def band(self) -> str:
+        """`wide` or `telephone`."""
+        return next(iter(self.members.values())).band
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Every feature that a member reads, each once."""
+        return tuple({f.fingerprint: f for m in self.members.values() for f in m.features}.values())
+
+    def predict_proba(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Fused probabilities [rows, labels].
+
+        Args:
+            values: feature fingerprint -> [rows, columns], for all of `features`.
+        """
+        joined = [
+            np.concatenate([values[f.fingerprint] for f in model.features], axis=1)
+            for model in self.members.values()
+        ]
+        members = [m.predict_proba(x) for m, x in zip(self.members.values(), joined, strict=True)]
+        return self.fusion(np.stack(members))
+
+
+def aligned(members: Mapping[str, Model]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[str]]:
+    """Out-of-fold probabilities of the utterances that all members learned from.
+
+    Returns:
+        p [members, rows, labels], y [rows], speakers [rows] or None, ids.
+
+    Raises:
+        UsageError: labels or bands differ, or the members share no utterance.
+    """
+    models = list(members.values())
+    if len({m.labels for m in models}) > 1:
+        listed = "; ".join(f"{n}: {', '.join(m.labels)}" for n, m in members.items())
+        raise UsageError(f"members must know the same emotions. {listed}.")
+    if len({m.band for m in models}) > 1:
+        listed = ", ".join(f"{n} {m.band}" for n, m in members.items())
+        raise UsageError(f"members must be of one band: {listed}. Train them with the same --band.")
+    places = [{i: row for row, i in enumerate(m.out_of_fold.ids)} for m in models]
+    ids = [i for i in models[0].out_of_fold.ids if all(i in place for place in places)]
+    if not ids:
+        raise UsageError("the members share no training utterance, so fusion has nothing to learn from.")
+    rows = [[place[i] for i in ids] for place in places]
+    p = np.stack([m.out_of_fold.probabilities[r] for m, r in zip(models, rows, strict=True)])
+    first = models[0].out_of_fold
+    speakers = [first.speakers[r] for r in rows[0]]
+    groups = None if any(s is None for s in speakers) else np.array(speakers)
+    return p, first.y[rows[0]], groups, ids
+
+
+def save_ensemble(ensemble: Ensemble, uri: str) -> None:
+    """Write an ensemble directory, whole or not at all."""
+    with storage.new_directory(uri) as folder:
+        for name, model in ensemble.members.items():
+            (folder / "members" / name).mkdir(parents=True)
+            write_model(model, folder / "members" / name)
+        if ensemble.fusion.stacker:
+            save_file(asdict(ensemble.fusion.stacker), folder / "stacking.safetensors")
+        description = {
+            "format": FORMAT,
+            "members": list(ensemble.members),
+            "rule": ensemble.fusion.rule,
+            "calibration": asdict(ensemble.fusion.calibration),
+            "labels": list(ensemble.labels),
+            "negative": list(ensemble.negative),
+            "band": ensemble.band,
+            **ensemble.card,
+        }
+        (folder / "ensemble.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_ensemble(uri: str) -> tuple[Ensemble, str]:
+    """Read an ensemble directory, or a single model's as an ensemble of one, and its fingerprint.
+
+    No code in it is executed.
+
+    Raises:
+        MissingInput: there is nothing at `uri`.
+        BadModel: files are missing or corrupt, or a type is not trusted.
+    """
+    uri = storage.require(uri, "ensemble")
+    with storage.local_copy(uri) as folder:
+        fingerprint = directory_fingerprint(folder)
+        if (folder / "model.json").exists():
+            model = read_model(folder)
+            alone = Fusion("soft", Calibration(1.0, (0.0,) * len(model.labels)))
+            return Ensemble({storage.name(uri): model}, alone), fingerprint
+        return _read(folder), fingerprint
+
+
+def _read(folder: Path) -> Ensemble:
+    try:
+        description = json.loads((folder / "ensemble.json").read_text())
+        if description["format"] != FORMAT:
+            raise BadModel(f"{folder} has format {description['format']}; this version reads {FORMAT}.")
+        rule = check_rule(description["rule"])
+        tensors = load_file(folder / "stacking.safetensors") if rule == STACKING else None
+        calibration = description["calibration"]
+        known = ("format", "members", "rule", "calibration", "labels", "negative", "band")
+        names = [n for n in description["members"] if "/" not in n and n not in ("", ".", "..")]
+        if names != description["members"] or not names:
+            raise BadModel(f"{folder / 'ensemble.json'} names members that are no plain folder names.")
+        return Ensemble(
+            members={name: read_model(folder / "members" / name) for name in names},
+            fusion=Fusion(
+                rule,
+                Calibration(float(calibration["scale"]), tuple(map(float, calibration["offset"]))),
+                Stacker(tensors["weight"], tensors["bias"]) if tensors else None,
+            ),
+            card={k: v for k, v in description.items() if k not in known},
+        )
+    except SerRayError:
+        raise
+    except FileNotFoundError as error:
+        raise BadModel(
+            f"not an ensemble or model directory, {Path(error.filename).name} is missing: {folder}."
+        ) from error
+    except Exception as error:  # whatever a corrupt file makes a parser raise
+        raise BadModel(f"the ensemble in {folder} is corrupt: {type(error).__name__}: {error}.") from error

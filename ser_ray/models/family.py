@@ -1,0 +1,77 @@
+"""What a family of models is. Classical, deep and fused models all look like this from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ser_ray.errors import UsageError
+
+
+class Classifier(Protocol):
+    """A scikit-learn style classifier over integer classes."""
+
+    classes_: np.ndarray
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Any:
+        """Learn from X [rows, columns] and y [rows]."""
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Probabilities [rows, classes] in the order of `classes_`."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of model.
+
+    Attributes:
+        name: what `ser-ray train` calls it.
+        summary: one line for the help text.
+        features: specifications of the features it reads unless told otherwise.
+        defaults: every hyperparameter with its default.
+        space: search space as plain data: name -> {"type": "log" | "float" | "int" | "choice", ...}.
+        build: (hyperparameters, seed) -> a classifier.
+        save: write a fitted classifier into a folder.
+        load: read it back, executing nothing.
+    """
+
+    name: str
+    summary: str
+    features: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    space: Mapping[str, Mapping[str, Any]]
+    build: Callable[[Mapping[str, Any], int], Classifier]
+    save: Callable[[Any, Path], None]
+    load: Callable[[Path], Classifier]
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults with `given` in their place, texts converted to the default's type.
+
+        Raises:
+            UsageError: a hyperparameter that the family does not have, or of the wrong type.
+        """
+        unknown = sorted(set(given) - set(self.defaults))
+        if unknown:
+            raise UsageError(
+                f"{self.name} has no setting {unknown[0]!r}. It has: {', '.join(self.defaults)}."
+            )
+        return {**self.defaults, **{k: _like(self.defaults[k], v, k) for k, v in given.items()}}
+
+
+def _like(default: Any, value: Any, name: str) -> Any:
+    if isinstance(default, str) and isinstance(value, int | float):
+        return value
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[str(value).lower()]
+        if isinstance(default, int):
+            return int(value)
+        if isinstance(default, float):
+            return float(value)
+        return str(value)
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"{name}={value!r} should be of type {type(default).__name__}.") from error

@@ -1,0 +1,60 @@
+"""`random_forest`: scikit-learn's random forest, classes weighted alike, kept as skops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sklearn.ensemble import RandomForestClassifier
+
+from ser_ray.errors import BadModel
+from ser_ray.models.family import Family
+
+TRUSTED = ["sklearn.tree._tree.Tree"]  # the one type beyond skops's own list that a forest holds
+
+
+def _build(settings: Mapping[str, Any], seed: int) -> RandomForestClassifier:
+    return RandomForestClassifier(
+        n_estimators=settings["trees"],
+        max_features=settings["max_features"],
+        min_samples_leaf=settings["min_leaf"],
+        class_weight="balanced",
+        random_state=seed,
+        n_jobs=1,
+    )
+
+
+def _save(forest: RandomForestClassifier, folder: Path) -> None:
+    import skops.io  # here, because it imports all of scikit-learn
+
+    skops.io.dump(forest, folder / "forest.skops")
+
+
+def _load(folder: Path) -> RandomForestClassifier:
+    import skops.io
+
+    file = folder / "forest.skops"
+    foreign = sorted(set(skops.io.get_untrusted_types(file=file)) - set(TRUSTED))
+    if foreign:
+        raise BadModel(f"{file} asks for types that a forest does not need: {foreign[:3]}. It is not loaded.")
+    forest = skops.io.load(file, trusted=TRUSTED)
+    if not isinstance(forest, RandomForestClassifier):
+        raise BadModel(f"{file} holds a {type(forest).__name__}, not a random forest.")
+    return forest
+
+
+FAMILY = Family(
+    name="random_forest",
+    summary="random forest",
+    features=("mfcc_stats",),
+    defaults={"trees": 500, "max_features": 0.1, "min_leaf": 1},
+    space={
+        "trees": {"type": "int", "low": 100, "high": 1000},
+        "max_features": {"type": "log", "low": 0.02, "high": 0.5},
+        "min_leaf": {"type": "int", "low": 1, "high": 8},
+    },
+    build=_build,
+    save=_save,
+    load=_load,
+)

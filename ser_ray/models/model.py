@@ -1,0 +1,198 @@
+"""A trained model and its directory.
+
+MODEL/model.json     family, settings, features with fingerprints, labels in order, rate, band,
+                     calibration, metrics, corpora, seed, versions
+     /*.safetensors, *.ubj, *.skops     weights; none executes code when loaded
+     /oof.parquet    out-of-fold probabilities of the training utterances
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ser_ray import features, storage
+from ser_ray.errors import BadModel, SerRayError, UsageError
+from ser_ray.features import Feature
+from ser_ray.models.calibration import Calibration
+from ser_ray.models.family import Classifier
+from ser_ray.models.registry import family
+from ser_ray.models.training import spread
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Calibrated probabilities of training utterances by a model that did not hear their speaker.
+
+    Attributes:
+        ids: utterances [rows].
+        speakers: speaker of each, or None [rows].
+        y: index of the true label [rows].
+        probabilities: [rows, labels].
+    """
+
+    ids: list[str]
+    speakers: list[str | None]
+    y: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Model:
+    """A calibrated classifier with all that is needed to use it on new audio.
+
+    `card` holds what a reader wants to know of its making: corpora, counts, metrics, seed, versions.
+    """
+
+    family: str
+    settings: Mapping[str, Any]
+    features: tuple[Feature, ...]
+    labels: tuple[str, ...]
+    classifier: Classifier
+    calibration: Calibration
+    out_of_fold: OutOfFold
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> int:
+        """Sampling rate of the audio it reads, Hz."""
+        return self.features[0].rate
+
+    @property
+    def band(self) -> str:
+        """`wide` or `telephone`: the audio it learned from."""
+        return self.features[0].band
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities [rows, labels] of joined features X [rows, columns]."""
+        return self.calibration(spread(self.classifier, X, len(self.labels)))
+
+
+def check_features(family_name: str, chosen: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    """`chosen`, if one model can read them together.
+
+    Raises:
+        UsageError: bands or rates differ, or a frame sequence meets a family that needs vectors.
+    """
+    if len({(f.band, f.rate) for f in chosen}) > 1:
+        raise UsageError(
+            f"features of one model must share rate and band: {', '.join(f.spec for f in chosen)}."
+        )
+    frames = [f.spec for f in chosen if None in f.shape]
+    if frames:
+        raise UsageError(f"{family_name} reads vectors; {frames[0]} gives a frame sequence. Use mfcc_stats.")
+    return chosen
+
+
+def save_model(model: Model, uri: str) -> None:
+    """Write a model directory, whole or not at all."""
+    with storage.new_directory(uri) as folder:
+        write_model(model, folder)
+
+
+def write_model(model: Model, folder: Path) -> None:
+    """Write a model's files into an existing local folder."""
+    family(model.family).save(model.classifier, folder)
+    oof = model.out_of_fold
+    table = pa.table(
+        {
+            "id": pa.array(oof.ids, pa.string()),
+            "speaker": pa.array(oof.speakers, pa.string()),
+            "emotion": pa.array([model.labels[k] for k in oof.y], pa.string()),
+            **{f"p_{label}": oof.probabilities[:, k] for k, label in enumerate(model.labels)},
+        }
+    )
+    pq.write_table(table, folder / "oof.parquet", compression="zstd")
+    description = {
+        "format": FORMAT,
+        "family": model.family,
+        "settings": dict(model.settings),
+        "features": [{"spec": f.spec, "fingerprint": f.fingerprint} for f in model.features],
+        "labels": list(model.labels),
+        "rate": model.rate,
+        "band": model.band,
+        "calibration": asdict(model.calibration),
+        **model.card,
+    }
+    (folder / "model.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+
+
+def load_model(uri: str) -> Model:
+    """Read a model directory. No code in it is executed.
+
+    Raises:
+        MissingInput: there is nothing at `uri`.
+        BadModel: files are missing or corrupt, a type is not trusted, or a feature has changed since.
+    """
+    uri = storage.require(uri, "model")
+    with storage.local_copy(uri) as folder:
+        return read_model(folder)
+
+
+def read_model(folder: Path) -> Model:
+    """Read a model from a local folder; see `load_model`."""
+    try:
+        description = json.loads((folder / "model.json").read_text())
+        if description["format"] != FORMAT:
+            raise BadModel(f"{folder} has format {description['format']}; this version reads {FORMAT}.")
+        labels = tuple(description["labels"])
+        calibration = description["calibration"]
+        known = (
+            "format", "family", "settings", "features", "labels", "rate", "band", "calibration",
+        )  # fmt: skip
+        return Model(
+            family=description["family"],
+            settings=description["settings"],
+            features=tuple(_feature(f["spec"], f["fingerprint"]) for f in description["features"]),
+            labels=labels,
+            classifier=family(description["family"]).load(folder),
+            calibration=Calibration(float(calibration["scale"]), tuple(map(float, calibration["offset"]))),
+            out_of_fold=_read_out_of_fold(folder, labels),
+            card={k: v for k, v in description.items() if k not in known},
+        )
+    except SerRayError:
+        raise
+    except FileNotFoundError as error:
+        raise BadModel(f"not a model directory, {Path(error.filename).name} is missing: {folder}.") from error
+    except Exception as error:  # whatever a corrupt file makes a parser raise
+        raise BadModel(f"the model in {folder} is corrupt: {type(error).__name__}: {error}.") from error
+
+
+def directory_fingerprint(folder: Path) -> str:
+    """Hash of all files below a folder, names and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _feature(spec: str, fingerprint: str) -> Feature:
+    feature = features.get(spec)
+    if feature.fingerprint != fingerprint:
+        raise BadModel(
+            f"the model learned from {spec} of another version of the code ({fingerprint}, here "
+            f"{feature.fingerprint}). Train it again, or use the version named in its model.json."
+        )
+    return feature
+
+
+def _read_out_of_fold(folder: Path, labels: tuple[str, ...]) -> OutOfFold:
+    table = pq.read_table(folder / "oof.parquet")
+    index = {label: k for k, label in enumerate(labels)}
+    return OutOfFold(
+        ids=table["id"].to_pylist(),
+        speakers=table["speaker"].to_pylist(),
+        y=np.array([index[e] for e in table["emotion"].to_pylist()], dtype=np.int64),
+        probabilities=np.column_stack([table[f"p_{label}"].to_numpy() for label in labels]),
+    )

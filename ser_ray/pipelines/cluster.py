@@ -1,0 +1,134 @@
+"""The Ray cluster that a pipeline runs on: this machine's own, or one that is named."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+# Under `uv run`, Ray would ship the working folder and build the environment anew for every worker.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about GPUs
+
+import pyarrow as pa
+import ray
+import torch
+from ray.data import ActorPoolStrategy, DataContext
+
+from ser_ray.errors import RunFailed
+
+NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
+MAX_BLOCKS = 2000
+MIB = 1 << 20
+
+Progress = Callable[[int, int, str], None]  # done, of all, what is counted
+
+
+def connect(address: str | None = None) -> int:
+    """Join the cluster at `address`, or start one on this machine, and return its number of CPUs.
+
+    Args:
+        address: as `ray.init` takes it; the environment's `RAY_ADDRESS` counts where it is None.
+
+    Raises:
+        RunFailed: no cluster answers at the address.
+    """
+    if not ray.is_initialized():
+        known = address or os.environ.get("RAY_ADDRESS")
+        local: dict[str, Any] = (
+            {} if known else {"include_dashboard": False, "object_store_memory": 512 * MIB}
+        )
+        try:
+            ray.init(address=known, log_to_driver=False, logging_level=logging.ERROR, **local)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise RunFailed(
+                f"no Ray cluster answers at {known or 'this machine'}: {error}. "
+                "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one."
+            ) from error
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Like `map`, each call a Ray task of one CPU; what `function` holds is stored once for all."""
+    shared = ray.put(function)
+    yield from ray.get([_call.remote(shared, item) for item in items])
+
+
+def run_batches(
+    worker: type, arguments: tuple[Any, ...], table: pa.Table, rows: int, progress: Progress, counted: str
+) -> list[dict[str, Any]]:
+    """Give a table to a pool of actors, `rows` rows a call, and collect the small summary of each call.
+
+    The workers write their own results, each part whole or not at all, so nothing large moves through
+    the object store and a run that is killed keeps every part that was written.
+
+    Args:
+        worker: class with `__init__(*arguments)` and `__call__(pa.Table) -> pa.Table` of one row, which
+            has a column `counted`.
+        arguments: of its construction.
+        table: the work.
+        rows: rows a call.
+        progress: told the sum of the column `counted`.
+        counted: what is counted, such as "calls".
+    """
+    cpus = connect()
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = NO_PROGRESS_S
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    parts = [table.slice(i, rows) for i in range(0, len(table), rows)]
+    if not parts:
+        return []
+    per_block = -(-len(parts) // MAX_BLOCKS)
+    blocks = [table.slice(i, rows * per_block) for i in range(0, len(table), rows * per_block)]
+    dataset = ray.data.from_arrow(blocks).map_batches(
+        worker,
+        fn_constructor_args=arguments,
+        batch_size=rows,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=min(cpus, len(blocks))),
+        num_cpus=1,
+    )
+    summaries: list[dict[str, Any]] = []
+    done, total = 0, len(table)
+    progress(0, total, counted)
+    try:
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            rows_done = batch.to_pylist()
+            summaries += rows_done
+            done += sum(row[counted] for row in rows_done)
+            progress(done, total, counted)
+    except ray.exceptions.RayTaskError as error:
+        raise _own(error) from error
+    except ray.exceptions.RayError as error:
+        raise RunFailed(f"the run broke off: {error}. Start it again: what was finished is kept.") from error
+    return summaries
+
+
+def pin_threads() -> None:
+    """One thread for each worker: the pool already has one worker a core."""
+    torch.set_num_threads(1)
+
+
+def quiet(done: int, total: int, counted: str) -> None:
+    """A progress callback that says nothing."""
+
+
+@ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]
+def _call(function: Callable[[Any], Any], item: Any) -> Any:
+    pin_threads()
+    return function(item)
+
+
+def _own(error: ray.exceptions.RayTaskError) -> Exception:
+    """The error of ours that a worker raised, or a RunFailed that quotes it."""
+    cause: BaseException | None = error.cause if hasattr(error, "cause") else None
+    from ser_ray.errors import SerRayError
+
+    if isinstance(cause, SerRayError):
+        return cause
+    last: Sequence[str] = str(error).strip().splitlines()
+    return RunFailed(
+        f"a worker failed: {last[-1] if last else error}. Start it again: what was finished is kept."
+    )

@@ -1,0 +1,208 @@
+"""The options of each job, checked once for the command line, for YAML files and for Ray Jobs alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, ClassVar, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ser_ray import storage
+from ser_ray.corpora import read_manifest
+from ser_ray.errors import OutputConflict, RunFailed, SerRayError, UsageError
+from ser_ray.models import save_model
+from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.extract import extract
+from ser_ray.pipelines.score import ScoreOptions, score
+from ser_ray.pipelines.train import train
+
+
+class Job(BaseModel):
+    """Base of all jobs: strict options, an optional cluster, and `run`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    verb: ClassVar[str]
+
+    address: str | None = None  # of a Ray cluster; None: this machine, or where the job runs already
+
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """The job with these options.
+
+        Raises:
+            UsageError: an option that does not exist, or of the wrong type; the message names it.
+        """
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or cls.verb
+            raise UsageError(f"{where}: {first['msg']}. Options: {', '.join(cls.model_fields)}.") from error
+
+    def run(self, progress: Progress = quiet) -> dict[str, Any]:
+        """Do it, and sum up what was done as plain data."""
+        connect(self.address)
+        return self.work(progress)
+
+    def work(self, progress: Progress) -> dict[str, Any]:
+        """What `run` does once the cluster is joined."""
+        raise AssertionError(f"{type(self).__name__} does no work")
+
+
+class ExtractJob(Job):
+    """Extract features of a manifest into a store."""
+
+    verb = "extract"
+
+    manifest: str
+    store: str
+    features: list[str] = Field(min_length=1)
+    retry_failed: bool = False
+
+    def work(self, progress: Progress) -> dict[str, Any]:
+        """Extract what the store lacks."""
+        manifest = read_manifest(self.manifest)
+        return extract(manifest, self.store, self.features, self.retry_failed, progress).to_dict()
+
+
+class TrainJob(Job):
+    """Train one family and save the model."""
+
+    verb = "train"
+
+    family: str
+    manifest: str
+    store: str
+    out: str
+    features: list[str] = []
+    band: Literal["wide", "telephone"] | None = None
+    settings: dict[str, Any] = {}
+    seed: int = 0
+    overwrite: bool = False
+
+    def work(self, progress: Progress) -> dict[str, Any]:
+        """Train, measure out of fold, save."""
+        check_vacant(self.out, "model.json", self.overwrite)
+        model, report = train(
+            self.family,
+            read_manifest(self.manifest),
+            self.store,
+            self.features,
+            self.band,
+            self.settings,
+            self.seed,
+            progress,
+        )
+        save_model(model, self.out)
+        return {
+            "model": storage.absolute(self.out),
+            "family": self.family,
+            "labels": list(model.labels),
+            "band": model.band,
+            "features": [f.spec for f in model.features],
+            **{name: model.card[name] for name in ("trained_on", "metrics", "wall_s")},
+            "ua_interval": [report.ua.low, report.ua.high],
+        }
+
+
+class ScoreJob(Job):
+    """Score an archive of calls."""
+
+    verb = "score"
+
+    archive: str
+    ensemble: str
+    out: str
+    legs: list[str] = ["agent", "customer"]
+    max_errors: float = Field(0.05, ge=0.0, le=1.0)  # share of calls, or "5%"
+    allow_band_mismatch: bool = False
+
+    @field_validator("max_errors", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.strip().endswith("%"):
+            return float(value.strip()[:-1]) / 100
+        return value
+
+    @field_validator("legs")
+    @classmethod
+    def _names(cls, value: list[str]) -> list[str]:
+        if not value or len(set(value)) < len(value) or not all(value):
+            raise ValueError("legs need one name each, and no name twice")
+        return value
+
+    def work(self, progress: Progress) -> dict[str, Any]:
+        """Score every call; the rows stand also where too many failed."""
+        options = ScoreOptions(tuple(self.legs), allow_band_mismatch=self.allow_band_mismatch)
+        return score(self.archive, self.ensemble, self.out, options, progress)
+
+    def check(self, run: dict[str, Any]) -> None:
+        """Raise RunFailed where more calls failed than `max_errors` allows."""
+        counts = run["counts"]
+        if counts["error"] > self.max_errors * counts["listed"]:
+            raise RunFailed(
+                f"{counts['error']} of {counts['listed']} calls failed, more than --max-errors "
+                f"{100 * self.max_errors:g}%. All rows are written; see the ledger in {self.out}."
+            )
+
+
+def check_vacant(uri: str, marker: str, overwrite: bool) -> None:
+    """Make sure that writing a directory at `uri` destroys nothing that was not meant.
+
+    Raises:
+        OutputConflict: something is there, and it is either foreign (no `marker` in it) or kept.
+    """
+    if not storage.exists(uri):
+        return
+    if not storage.exists(storage.join(uri, marker)):
+        raise OutputConflict(
+            f"{uri} exists and is not a folder of this kind (no {marker}). Choose another -o."
+        )
+    if not overwrite:
+        raise OutputConflict(f"{uri} exists. Choose another -o, or pass --overwrite to replace it.")
+
+
+def run_file(kind: type[Job], arguments: list[str]) -> int:
+    """Run a job from a YAML file, as `jobs/*.py` do; the last line printed is its summary as JSON.
+
+    Args:
+        kind: the job.
+        arguments: the YAML's path or URI.
+
+    Returns:
+        The exit code: 0 all well, 1 the run failed, 2 the request is wrong.
+    """
+    try:
+        if len(arguments) != 1:
+            raise UsageError(f"usage: python jobs/{kind.verb}.py CONFIG.yaml")
+        job = read_job(kind, arguments[0])
+        summary = job.run(_print_progress)
+        print(json.dumps(summary, ensure_ascii=False), flush=True)
+        if isinstance(job, ScoreJob):
+            job.check(summary)
+    except SerRayError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+def read_job(kind: type[Job], config: str) -> Job:
+    """A job from a YAML file.
+
+    Raises:
+        MissingInput: no such file.
+        UsageError: not YAML, or options that the job does not have.
+    """
+    try:
+        options = yaml.safe_load(storage.read_bytes(storage.require(config, "job file")))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{config} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(options, dict):
+        raise UsageError(f"{config} should hold options, one `name: value` a line.")
+    return kind.of(**options)
+
+
+def _print_progress(done: int, total: int, counted: str) -> None:
+    print(f"{done}/{total} {counted}", flush=True)

@@ -1,0 +1,328 @@
+"""Scoring an archive of calls with an ensemble, on Ray Data: one row for each call, whatever happens.
+
+SCORES/plan.parquet, plan.json    what is to be done, and with what: settled before the first call
+      /calls/SHARD.parquet        the rows, each file whole or not there
+      /segments/SHARD.parquet     the same exploded, written when the run completes
+      /run.json                   counts that add up, hours, speed, versions
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import ser_ray
+from ser_ray import storage
+from ser_ray.audio.band import NARROW_RATE, in_band
+from ser_ray.audio.decode import AudioReader
+from ser_ray.audio.segments import SegmentRules
+from ser_ray.errors import BandMismatch, RunFailed, SerRayError, UnreadableAudio
+from ser_ray.features import Feature
+from ser_ray.fusion import Ensemble, load_ensemble
+from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
+from ser_ray.pipelines.cluster import Progress, pin_threads, quiet, run_batches
+from ser_ray.pipelines.plan import Call, list_calls, settle_plan
+from ser_ray.pipelines.scores import Segment, explode, roll_up, schema, segment_rows
+from ser_ray.pipelines.train import versions
+
+FORMAT = 1
+PROBED = 12  # calls whose rate is looked at before the run begins
+METADATA = b"ser_ray"
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What decides how a call is heard.
+
+    Attributes:
+        legs: names of the legs, in the order of the channels.
+        rules: of the segments.
+        allow_band_mismatch: score telephone audio with a wide-band ensemble all the same.
+    """
+
+    legs: tuple[str, ...] = ("agent", "customer")
+    rules: SegmentRules = field(default_factory=SegmentRules)
+    allow_band_mismatch: bool = False
+
+
+def score(
+    archive: str,
+    ensemble: str,
+    out: str,
+    options: ScoreOptions | None = None,
+    progress: Progress = quiet,
+) -> dict[str, Any]:
+    """Score every call of an archive, or go on where an earlier run was cut off.
+
+    Args:
+        archive: folder, bucket prefix, or table of calls.
+        ensemble: an ensemble directory, or a model's.
+        out: scores folder.
+        options: how calls are heard.
+        progress: told how far it is.
+
+    Returns:
+        The content of `run.json`.
+
+    Raises:
+        MissingInput, BadManifest, BadModel: the archive or the ensemble is not what it should be.
+        BandMismatch: a wide-band ensemble for an archive of telephone audio.
+        OutputConflict: `out` holds scores of another archive, ensemble or option.
+        RunFailed: the cluster broke off.
+    """
+    options = options or ScoreOptions()
+    started, out = time.monotonic(), storage.absolute(out)
+    loaded, fingerprint = load_ensemble(ensemble)
+    calls, others = list_calls(archive)
+    identity = {
+        "archive": storage.absolute(archive),
+        "ensemble": fingerprint,
+        "options": json.loads(json.dumps(asdict(options))),
+        "ser_ray": ser_ray.__version__,
+    }
+    if not options.allow_band_mismatch and loaded.band == "wide":
+        _probe_band(calls)
+    plan = settle_plan(out, calls, identity)
+    about = _about_run(identity, storage.absolute(ensemble), loaded, others)
+    work, place = _work(plan, out), storage.join(out, "run.json")
+    if len(work) == 0 and storage.exists(place) and storage.read_json(place)["complete"]:
+        return dict(storage.read_json(place))
+    storage.write_json(place, {**about, **_account(out, plan, started), "complete": False})
+    if len(work):
+        arguments = (storage.absolute(ensemble), fingerprint, out, options)
+        run_batches(ShardScorer, arguments, work, 1, progress, "shards")
+    account = _account(out, plan, started)
+    written = sum(account["counts"][status] for status in ("ok", "no_speech", "error"))
+    if written != len(plan):
+        raise RunFailed(
+            f"{len(plan)} calls were listed, {written} rows written. Remove {out} and score again."
+        )
+    _write_segments(out)
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    run = {**about, **account, "finished": finished, "complete": True}
+    storage.write_json(place, run)
+    return run
+
+
+class ShardScorer:
+    """The worker: one shard of calls in, one file of rows out."""
+
+    def __init__(self, ensemble: str, fingerprint: str, out: str, options: ScoreOptions) -> None:
+        pin_threads()
+        self.ensemble, found = load_ensemble(ensemble)
+        if found != fingerprint:
+            raise RunFailed(f"the ensemble {ensemble} changed while the run was going on. Choose another -o.")
+        self.out, self.options = out, options
+        self.schema = schema(self.ensemble.labels)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Score the one shard of `batch` and say in one row what was done."""
+        shard = batch.to_pylist()[0]
+        watch = Stopwatch()
+        rows = self.score(shard["calls"], watch)
+        with watch.stage("write"):
+            about = {"seconds": watch.seconds}
+            table = pa.Table.from_pylist(rows, schema=self.schema)
+            table = table.replace_schema_metadata({METADATA: json.dumps(about)})
+            storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
+        return pa.table({"shards": [1], "calls": [len(rows)]})
+
+    def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
+        """Rows of some calls, given with `call_id` and `uri`.
+
+        Should one of them meet an error that nobody foresaw, all are scored again one by one, and that
+        one's row names it.
+        """
+        try:
+            return self._together(calls, watch)
+        except Exception as error:
+            if len(calls) > 1:
+                return [row for call in calls for row in self.score([call], watch)]
+            return [_failed_row(calls[0], "score", type(error).__name__, str(error), None)]
+
+    def _together(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
+        places: list[tuple[int, str, float, float]] = []
+        values: dict[str, list[np.ndarray]] = {f.fingerprint: [] for f in self.ensemble.features}
+
+        def hear(spoken: list[Spoken]) -> None:
+            with watch.stage("features"):
+                for feature in self.ensemble.features if spoken else ():
+                    values[feature.fingerprint] += feature.batch([self._fit(s, feature) for s in spoken])
+            places.extend((s.call, s.leg, s.start_s, s.end_s) for s in spoken)
+
+        wide_only = self.ensemble.band == "wide" and not self.options.allow_band_mismatch
+        heard = listen(
+            [c["uri"] for c in calls], self.options.legs, self.options.rules, wide_only, hear, watch
+        )
+        with watch.stage("members"):
+            p = self._probabilities(values) if places else np.zeros((0, len(self.ensemble.labels)))
+        segments: list[list[Segment]] = [[] for _ in calls]
+        for (number, leg, start_s, end_s), row in zip(places, p, strict=True):
+            segments[number].append(Segment(leg, start_s, end_s, row))
+        return [self._row(c, h, s) for c, h, s in zip(calls, heard, segments, strict=True)]
+
+    def _fit(self, spoken: Spoken, feature: Feature) -> np.ndarray:
+        mismatch = feature.band == "wide" and self.options.allow_band_mismatch
+        return in_band(spoken.wave, spoken.rate, feature.rate, feature.band, stretch_band=mismatch)
+
+    def _probabilities(self, values: dict[str, list[np.ndarray]]) -> np.ndarray:
+        return self.ensemble.predict_proba({key: np.stack(rows) for key, rows in values.items()})
+
+    def _row(self, call: dict[str, str], heard: OpenCall, segments: list[Segment]) -> dict[str, Any]:
+        if heard.failure:
+            error = heard.failure
+            kind = error.kind if isinstance(error, UnreadableAudio) else _kind(error)
+            return _failed_row(call, heard.stage, kind, str(error), heard)
+        labels = self.ensemble.labels
+        segments = sorted(segments, key=lambda s: (s.start_s, s.leg))
+        names = [leg.name for leg in heard.legs]
+        return {
+            **_about(call, heard),
+            "status": "ok" if segments else "no_speech",
+            **dict.fromkeys(("error_stage", "error_type", "error"), ""),
+            "speech_s": sum(leg.segmenter.speech_s for leg in heard.legs),
+            "segments": segment_rows(segments, labels),
+            **roll_up(names, segments, heard.duration_s, labels, self.ensemble.negative),
+        }
+
+
+def _about(call: dict[str, str], heard: OpenCall | None) -> dict[str, Any]:
+    return {
+        "call_id": call["call_id"],
+        "uri": call["uri"],
+        "duration_s": heard.duration_s if heard else 0.0,
+        "sample_rate": heard.sample_rate if heard else 0,
+        "channels": heard.channels if heard else 0,
+        "dual_mono": heard.dual_mono if heard else False,
+    }
+
+
+def _failed_row(
+    call: dict[str, str], stage: str, kind: str, message: str, heard: OpenCall | None
+) -> dict[str, Any]:
+    return {
+        **_about(call, heard),
+        "status": "error",
+        "error_stage": stage,
+        "error_type": kind,
+        "error": message[:500],
+        "speech_s": 0.0,
+        "segments": [],
+        **roll_up([], [], 0.0, [], []),
+    }
+
+
+def _kind(error: SerRayError) -> str:
+    return {"MissingInput": "missing", "StorageFailed": "storage"}.get(type(error).__name__, "error")
+
+
+def _probe_band(calls: list[Call]) -> None:
+    """Refuse an archive whose first readable calls are all of telephone rate."""
+    rates = []
+    for call in calls[:: max(1, len(calls) // PROBED)][:PROBED]:
+        try:
+            if storage.is_local(call.uri):
+                with AudioReader(storage.local_path(call.uri)) as reader:
+                    rates.append(reader.info.sample_rate)
+        except UnreadableAudio:
+            continue
+    if rates and max(rates) <= NARROW_RATE:
+        raise BandMismatch(
+            f"the archive is telephone audio ({max(rates)} Hz), the ensemble learned from wide-band audio. "
+            "Train its members with --band telephone, or pass --allow-band-mismatch."
+        )
+
+
+def _work(plan: pa.Table, out: str) -> pa.Table:
+    """Shards that have no file yet, one a row with its calls as a list."""
+    folder = storage.join(out, "calls")
+    storage.clear_partial(folder)
+    done = {storage.name(file).removesuffix(".parquet") for file in _shard_files(out)}
+    shards: dict[str, list[dict[str, str]]] = {}
+    for row in plan.select(["shard", "call_id", "uri"]).to_pylist():
+        if row["shard"] not in done:
+            shards.setdefault(row["shard"], []).append({"call_id": row["call_id"], "uri": row["uri"]})
+    call = pa.struct([("call_id", pa.string()), ("uri", pa.string())])
+    return pa.table(
+        {
+            "shard": pa.array(list(shards), pa.string()),
+            "calls": pa.array(list(shards.values()), pa.list_(call)),
+        }
+    )
+
+
+def _about_run(identity: dict[str, Any], uri: str, ensemble: Ensemble, others: int) -> dict[str, Any]:
+    """The part of `run.json` that is known before the first call."""
+    return {
+        "format": FORMAT,
+        "archive": identity["archive"],
+        "ensemble": {
+            "uri": uri,
+            "fingerprint": identity["ensemble"],
+            "rule": ensemble.fusion.rule,
+            "labels": list(ensemble.labels),
+            "negative": list(ensemble.negative),
+            "band": ensemble.band,
+            "members": list(ensemble.members),
+        },
+        "options": identity["options"],
+        "other_files": others,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": None,
+        "versions": versions(),
+    }
+
+
+def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
+    """The part of `run.json` that is counted from the rows written so far."""
+    counts: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    audio_s = speech_s = 0.0
+    for file in _shard_files(out):
+        calls = storage.read_parquet(file, ["status", "error_type", "duration_s", "speech_s"])
+        seconds.update(json.loads(calls.schema.metadata[METADATA])["seconds"])
+        counts.update(calls["status"].to_pylist())
+        errors.update(kind for kind in calls["error_type"].to_pylist() if kind)
+        audio_s += sum(calls["duration_s"].to_pylist())
+        speech_s += sum(calls["speech_s"].to_pylist())
+    wall_s, busy_s = time.monotonic() - started, sum(seconds.values())
+    return {
+        "counts": {"listed": len(plan), **{s: counts[s] for s in ("ok", "no_speech", "error")}},
+        "errors": dict(errors),
+        "audio_hours": audio_s / 3600,
+        "speech_hours": speech_s / 3600,
+        "wall_s": wall_s,
+        "times_real_time": audio_s / wall_s,
+        "core_times_real_time": audio_s / busy_s if busy_s else 0.0,
+        "stage_seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+    }
+
+
+def _write_segments(out: str) -> None:
+    """Explode the rows of all shards, and check that each call has one row."""
+    seen: set[str] = set()
+    with storage.new_directory(storage.join(out, "segments")) as folder:
+        for file in _shard_files(out):
+            calls = storage.read_parquet(file)
+            ids = set(calls["call_id"].to_pylist())
+            if len(ids) < len(calls) or ids & seen:
+                raise RunFailed(f"a call has two rows in {file}. Remove {out} and score again.")
+            seen |= ids
+            pq.write_table(explode(calls), folder / storage.name(file), compression="zstd")
+
+
+def _shard_files(out: str) -> list[str]:
+    folder = storage.join(out, "calls")
+    if not storage.exists(folder):
+        return []
+    return [file.uri for file in storage.list_files(folder, (".parquet",))]

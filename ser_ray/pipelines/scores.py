@@ -1,0 +1,199 @@
+"""The scores folder: what a row says of a call, and the figures rolled up from its segments.
+
+Negativity of a segment is the summed probability of the ensemble's negative emotions. The strongest
+negative stretch of a leg is the run of neighbouring segments with the largest sum of
+duration x (negativity - 0.5): seconds by which the negative outweighs the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch of speech of one leg, with the probability of each label [labels]."""
+
+    leg: str
+    start_s: float
+    end_s: float
+    p: np.ndarray
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+
+def schema(labels: Sequence[str]) -> pa.Schema:
+    """Columns of `calls/*.parquet` for an ensemble's labels."""
+    by_label = pa.struct([(label, pa.float32()) for label in labels])
+    segment = pa.struct(
+        [
+            ("leg", pa.string()),
+            ("start_s", pa.float32()),
+            ("end_s", pa.float32()),
+            ("emotion", pa.string()),
+            ("confidence", pa.float32()),
+            ("p", by_label),
+        ]
+    )
+    leg = pa.struct(
+        [
+            ("leg", pa.string()),
+            ("speech_s", pa.float32()),
+            ("confidence", pa.float32()),
+            ("negativity", pa.float32()),
+            ("trend", pa.float32()),
+            ("stretch_start_s", pa.float32()),
+            ("stretch_end_s", pa.float32()),
+            ("stretch_emotion", pa.string()),
+            ("stretch_negativity", pa.float32()),
+            ("stretch_score", pa.float32()),
+            ("seconds", by_label),
+        ]
+    )
+    return pa.schema(
+        [
+            ("call_id", pa.string()),
+            ("uri", pa.string()),
+            ("status", pa.string()),  # ok, no_speech, error
+            ("error_stage", pa.string()),  # read, decode, band, score; "" where all is well
+            ("error_type", pa.string()),
+            ("error", pa.string()),
+            ("duration_s", pa.float64()),
+            ("speech_s", pa.float64()),
+            ("sample_rate", pa.int32()),
+            ("channels", pa.int16()),
+            ("dual_mono", pa.bool_()),
+            ("segments", pa.list_(segment)),
+            ("legs", pa.list_(leg)),
+            ("worst_leg", pa.string()),
+            ("worst_start_s", pa.float32()),
+            ("worst_end_s", pa.float32()),
+            ("worst_emotion", pa.string()),
+            ("worst_score", pa.float32()),
+            ("confidence", pa.float32()),
+        ]
+    )
+
+
+def segment_rows(segments: Sequence[Segment], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The column `segments` of a call."""
+    return [
+        {
+            "leg": s.leg,
+            "start_s": s.start_s,
+            "end_s": s.end_s,
+            "emotion": labels[int(s.p.argmax())],
+            "confidence": float(s.p.max()),
+            "p": dict(zip(labels, s.p.tolist(), strict=True)),
+        }
+        for s in segments
+    ]
+
+
+def roll_up(
+    legs: Sequence[str],
+    segments: Sequence[Segment],
+    duration_s: float,
+    labels: Sequence[str],
+    negative: Sequence[str],
+) -> dict[str, Any]:
+    """The columns of a call that sum up its segments.
+
+    Args:
+        legs: all legs of the call, also silent ones.
+        segments: scored segments.
+        duration_s: length of the call.
+        labels: order of the probabilities.
+        negative: those labels that count as negative.
+    """
+    rows = [_leg([s for s in segments if s.leg == leg], leg, duration_s, labels, negative) for leg in legs]
+    worst = max(rows, key=lambda row: row["stretch_score"], default=None)
+    if worst is None or worst["stretch_score"] <= 0:
+        worst = None
+    durations = np.array([s.duration_s for s in segments])
+    confidences = np.array([s.p.max() for s in segments])
+    return {
+        "legs": rows,
+        "worst_leg": worst and worst["leg"],
+        "worst_start_s": worst and worst["stretch_start_s"],
+        "worst_end_s": worst and worst["stretch_end_s"],
+        "worst_emotion": worst and worst["stretch_emotion"],
+        "worst_score": worst["stretch_score"] if worst else 0.0,
+        "confidence": float(np.average(confidences, weights=durations)) if segments else None,
+    }
+
+
+def explode(calls: pa.Table) -> pa.Table:
+    """The table `segments`: one row for each segment, with its call's id."""
+    column = calls["segments"].combine_chunks()
+    flat = pa.Table.from_struct_array(column.flatten())
+    parents = column.value_parent_indices()
+    return flat.add_column(0, "call_id", calls["call_id"].combine_chunks().take(parents))
+
+
+def _leg(
+    segments: list[Segment], leg: str, duration_s: float, labels: Sequence[str], negative: Sequence[str]
+) -> dict[str, Any]:
+    p = np.array([s.p for s in segments]).reshape(len(segments), len(labels))
+    durations = np.array([s.duration_s for s in segments])
+    negativity = p[:, [labels.index(label) for label in negative]].sum(axis=1)
+    seconds = np.bincount(p.argmax(axis=1), durations, len(labels)) if segments else np.zeros(len(labels))
+    stretch = _strongest(durations * (negativity - 0.5))
+    row: dict[str, Any] = {
+        "leg": leg,
+        "speech_s": float(durations.sum()),
+        "confidence": _mean(p.max(axis=1), durations) if segments else None,
+        "negativity": _mean(negativity, durations),
+        "trend": _trend(segments, negativity, durations, duration_s),
+        "stretch_start_s": None,
+        "stretch_end_s": None,
+        "stretch_emotion": None,
+        "stretch_negativity": None,
+        "stretch_score": 0.0,
+        "seconds": dict(zip(labels, seconds.tolist(), strict=True)),
+    }
+    if stretch is not None:
+        first, last = stretch
+        inside = slice(first, last + 1)
+        weights = durations[inside] @ p[inside]
+        row["stretch_start_s"], row["stretch_end_s"] = segments[first].start_s, segments[last].end_s
+        row["stretch_emotion"] = max(negative, key=lambda label: weights[labels.index(label)])
+        row["stretch_negativity"] = _mean(negativity[inside], durations[inside])
+        row["stretch_score"] = float((durations * (negativity - 0.5))[inside].sum())
+    return row
+
+
+def _strongest(gains: np.ndarray) -> tuple[int, int] | None:
+    """First and last index of the run with the largest positive sum; None where there is none."""
+    best, found, total, start = 0.0, None, 0.0, 0
+    for i, gain in enumerate(gains):
+        if total <= 0:
+            total, start = 0.0, i
+        total += gain
+        if total > best:
+            best, found = total, (start, i)
+    return found
+
+
+def _trend(
+    segments: list[Segment], negativity: np.ndarray, durations: np.ndarray, duration_s: float
+) -> float | None:
+    """Negativity in the last third of the call less that in the first; None where either is silent."""
+    middles = np.array([(s.start_s + s.end_s) / 2 for s in segments])
+    first, last = middles < duration_s / 3, middles >= 2 * duration_s / 3
+    if not first.any() or not last.any():
+        return None
+    before, after = _mean(negativity[first], durations[first]), _mean(negativity[last], durations[last])
+    return None if before is None or after is None else after - before
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float | None:
+    return float(np.average(values, weights=weights)) if len(values) else None

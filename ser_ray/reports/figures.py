@@ -1,0 +1,58 @@
+"""Figures of recognition on a terminal: members and rules side by side, and the confusion of the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ser_ray.evaluation import Report
+from ser_ray.pipelines.evaluate import Evaluation
+
+RULE = "rule:"
+
+
+def print_reports(console: Console, title: str, reports: Mapping[str, Report], chosen: str = "") -> None:
+    """A table with a row for each member and rule; `chosen` names the rule to mark."""
+    first = next(iter(reports.values()))
+    table = Table(title=f"{title}; % with 95 % intervals over {first.resampled}", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for heading in ("UA", "WA", "macro-F1", "ECE"):
+        table.add_column(heading, justify="right")
+    best = max(reports, key=lambda name: reports[name].ua.value)
+    for name, report in reports.items():
+        shown = name.replace(RULE, "rule ") + (" (chosen)" if name == RULE + chosen else "")
+        cells = [str(report.ua), str(report.wa), str(report.f1), str(report.ece)]
+        table.add_row(shown, *cells, style="bold" if name == best else "")
+    console.print(table)
+
+
+def print_evaluation(console: Console, result: Evaluation) -> None:
+    """All figures of an evaluation, with what they were measured on."""
+    first = next(iter(result.reports.values()))
+    title = f"{', '.join(result.corpora)}, {result.protocol} ({len(result.folds)} folds), seed {result.seed}"
+    print_reports(console, title, result.reports)
+    console.print("n: " + ", ".join(f"{label} {n}" for label, n in zip(first.labels, first.n, strict=True)))
+    console.print(f"verdict: {result.verdict}")
+    best = max(result.reports, key=lambda name: result.reports[name].ua.value)
+    _print_confusion(console, best.replace(RULE, "rule "), result.reports[best])
+
+
+def report_rows(reports: Mapping[str, Report]) -> dict[str, Any]:
+    """Reports as plain data."""
+    return {name: asdict(report) for name, report in reports.items()}
+
+
+def _print_confusion(console: Console, name: str, report: Report) -> None:
+    table = Table(title=f"confusion of {name}: rows true, columns predicted", title_justify="left")
+    table.add_column("")
+    for label in report.labels:
+        table.add_column(label[:6], justify="right")
+    table.add_column("recall", justify="right")
+    for k, (label, row) in enumerate(zip(report.labels, report.confusion, strict=True)):
+        recall = f"{100 * row[k] / sum(row):.0f} %" if sum(row) else "-"
+        table.add_row(label, *map(str, row), recall)
+    console.print(table)
