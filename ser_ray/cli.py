@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-import click
 import typer
 from rich.console import Console
 
@@ -326,11 +325,9 @@ def main() -> None:
         code = app(standalone_mode=False)
     except SerRayError as error:
         _fail(str(error), error.exit_code)
-    except click.UsageError as error:
-        _fail(error.format_message(), 2)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except typer.TyperException as error:  # what Typer itself raises for wrong usage
+        _fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted. Run the same command again to go on.", 130)
     sys.exit(code if isinstance(code, int) else 0)
 

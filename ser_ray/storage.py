@@ -9,6 +9,7 @@ in one request.
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import shutil
@@ -27,13 +28,22 @@ import pyarrow.parquet as pq
 from ser_ray.errors import MissingInput, StorageFailed
 
 PARTIAL = ".partial-"  # prefix of files and folders that are being written
+TAGS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "created")  # as the file systems name it
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One stored file: its URI, its size in bytes, and a tag that changes with its content."""
+    """One stored file.
+
+    Attributes:
+        uri: where it is.
+        path: its path below the folder that was listed; its name where that was the file itself.
+        size: in bytes.
+        tag: changes with its content.
+    """
 
     uri: str
+    path: str
     size: int
     tag: str
 
@@ -96,12 +106,13 @@ def list_files(uri: str, suffixes: tuple[str, ...] = ()) -> Iterator[FileInfo]:
     for path in sorted(found):
         info = found[path]
         below = path[len(root.rstrip("/")) :].strip("/")
-        if any(part.startswith((".", "_")) for part in below.split("/") if part):
+        if any(part.startswith(".") for part in below.split("/")):
             continue
         if suffixes and not path.lower().endswith(suffixes):
             continue
-        tag = str(info.get("ETag") or info.get("mtime") or info.get("LastModified") or "")
-        yield FileInfo(path if is_local(uri) else fs.unstrip_protocol(path), int(info["size"] or 0), tag)
+        tag = next((str(info[key]) for key in TAGS if info.get(key)), "")
+        place = path if is_local(uri) else fs.unstrip_protocol(path)
+        yield FileInfo(place, below or name(path), int(info["size"] or 0), tag)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -139,9 +150,9 @@ def read_parquet(uri: str, columns: list[str] | None = None) -> pa.Table:
             with fs.open(path, "rb") as file:
                 return pq.read_table(file, columns=columns)
         files = [f.uri for f in list_files(uri, (".parquet",))]
-    if not files:
-        raise MissingInput(f"no Parquet file in {uri}.")
-    return pa.concat_tables([read_parquet(f, columns) for f in files], promote_options="default")
+        if not files:
+            raise MissingInput(f"no Parquet file in {uri}. Check the path (or the bucket and prefix).")
+        return pa.concat_tables([read_parquet(f, columns) for f in files], promote_options="default")
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:
@@ -163,11 +174,17 @@ def remove(uri: str) -> None:
             fs.rm(path, recursive=True)
 
 
-def clear_partial(uri: str) -> None:
-    """Delete what killed writers left half-written directly in the local folder `uri`."""
+def clear_partial(uri: str, target: str | None = None) -> None:
+    """Delete what killed writers left half-written directly in the local folder `uri`.
+
+    Args:
+        uri: the folder; in a bucket nothing is ever left half-written.
+        target: name of the one file or folder whose remains go; those of all where None.
+    """
     if is_local(uri) and local_path(uri).is_dir():
-        for path in local_path(uri).glob(f"{PARTIAL}*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        with _clear_errors(uri):
+            for path in local_path(uri).glob(PARTIAL + ("*" if target is None else _remains_of(target))):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -180,7 +197,9 @@ def local_copy(uri: str) -> Iterator[Path]:
         path = Path(folder) / name(uri)
         with _clear_errors(uri):
             fs, remote = _filesystem(uri)
-            fs.get(remote, str(path), recursive=bool(fs.isdir(remote)))
+            found = fs.find(remote) if fs.isdir(remote) else [remote]
+            # Two lists, because a single name is taken for a pattern where it has brackets or stars.
+            fs.get(found, [str(path) + file[len(remote) :] for file in found])
         yield path
 
 
@@ -193,25 +212,35 @@ def new_directory(uri: str) -> Iterator[Path]:
     parent = local_path(uri).parent if is_local(uri) else Path(tempfile.gettempdir())
     with _clear_errors(uri):
         parent.mkdir(parents=True, exist_ok=True)
-        clear_partial(str(parent)) if is_local(uri) else None
-        folder = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=parent))
-        folder.chmod(0o755)
+        if is_local(uri):  # only its own remains: others may be writing beside it
+            clear_partial(str(parent), name(uri))
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, suffix=f"-{name(uri)}", dir=parent))
     try:
-        yield folder
         with _clear_errors(uri):
-            remove(uri)
+            folder = partial / "new"
+            folder.mkdir()
+            yield folder
             if is_local(uri):
+                if local_path(uri).exists():
+                    local_path(uri).rename(partial / "old")
                 folder.rename(local_path(uri))
             else:
+                remove(uri)
                 fs, path = _filesystem(uri)
                 fs.put(str(folder) + "/", path + "/", recursive=True)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _filesystem(uri: str) -> tuple[Any, str]:
+    if is_local(uri):  # not by fsspec, which takes `::` in a file name for a chain of file systems
+        return fsspec.filesystem("file"), absolute(uri)
     fs, path = fsspec.core.url_to_fs(uri)
     return fs, str(path)
+
+
+def _remains_of(target: str) -> str:
+    return f"????????-{glob.escape(target)}"  # eight random characters, as `mkdtemp` draws them
 
 
 def _write_local(path: Path, write: Callable[[Path], object]) -> None:
@@ -235,10 +264,10 @@ def _clear_errors(uri: str) -> Iterator[None]:
         raise StorageFailed(f"no permission for {uri}. Grant access or choose another place.") from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         raise StorageFailed(f"a file stands where a folder is needed, or the reverse: {uri}.") from error
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise StorageFailed(f"not a readable Parquet file: {uri} ({error}).") from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFailed(f"disk full while writing {uri}. Free space, then run again.") from error
         raise StorageFailed(f"storage failed for {uri}: {error}. Run again to go on.") from error
     except ImportError as error:

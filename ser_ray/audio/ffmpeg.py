@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import struct
@@ -18,6 +19,7 @@ from ser_ray.errors import UnreadableAudio
 
 _SIGNS_OF_A_CUT = ("prematurely", "partial file", "moov atom not found", "corrupt input packet", "truncat")
 _PIECE = 1 << 20  # bytes
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # of a decoder in memory; another one in every run
 _AU_FLOAT32 = 6
 
 
@@ -129,7 +131,7 @@ class FfmpegStream:
 
     def _failure(self, otherwise: str) -> UnreadableAudio:
         self._log.seek(0)
-        said = self._log.read(2000).decode(errors="replace").strip()
+        said = _ADDRESS.sub("", self._log.read(2000).decode(errors="replace")).strip()
         if "matches no streams" in said:
             return UnreadableAudio("not_audio", f"this {self._what} file holds no sound track.")
         cut = any(sign in said for sign in _SIGNS_OF_A_CUT)

@@ -39,7 +39,7 @@ def _parse(stem: str) -> dict[str, Any] | None:
 
 
 def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "emodb", EXPECTS, _parse)
+    return index_by_name(root, "emodb", EXPECTS, _parse, options)
 
 
 ADAPTER = Adapter("emodb", EXPECTS, _index)

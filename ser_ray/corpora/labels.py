@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ser_ray.errors import UsageError
+
 EMOTIONS = (
     "anger",
     "boredom",
@@ -51,3 +53,17 @@ def emotion_of(raw: str, labels: Mapping[str, str] | None = None) -> str | None:
     if labels and raw in labels:
         return labels[raw]
     return SYNONYMS.get(raw.strip().lower().replace(" ", "_"))
+
+
+def check_targets(labels: Mapping[str, str]) -> None:
+    """Make sure that a user's own mapping leads to emotions that we know, or to `-`.
+
+    Raises:
+        UsageError: it does not.
+    """
+    for raw, emotion in labels.items():
+        if emotion not in (DROP, *EMOTIONS):
+            raise UsageError(
+                f"--label {raw}={emotion}: no emotion {emotion!r}. Known: {', '.join(EMOTIONS)}, "
+                f"and {DROP} to leave it out."
+            )

@@ -60,7 +60,9 @@ def read_manifest(uri: str) -> pa.Table:
     uris = [
         u if u.startswith("/") or "://" in u else storage.join(folder, u) for u in table["uri"].to_pylist()
     ]
-    return table.set_column(table.schema.get_field_index("uri"), SCHEMA.field("uri"), pa.array(uris))
+    return table.set_column(
+        table.schema.get_field_index("uri"), SCHEMA.field("uri"), pa.array(uris, pa.string())
+    )
 
 
 def validate(table: pa.Table) -> pa.Table:
@@ -72,6 +74,9 @@ def validate(table: pa.Table) -> pa.Table:
     for column in ("id", "uri"):
         if column not in table.column_names:
             raise BadManifest(f"the manifest lacks the column {column!r}; it has {table.column_names}.")
+    twice = [c for c, n in Counter(table.column_names).items() if n > 1]
+    if twice:
+        raise BadManifest(f"the manifest has the column {twice[0]!r} more than once.")
     columns = []
     for field in SCHEMA:
         if field.name not in table.column_names:
@@ -104,8 +109,9 @@ def labelled(table: pa.Table, why: str) -> pa.Table:
 
 def _check_values(table: pa.Table) -> None:
     for column in ("id", "uri"):
-        if table[column].null_count:
-            raise BadManifest(f"the manifest's column {column!r} holds {table[column].null_count} nulls.")
+        empty = table[column].to_pylist().count("") + table[column].null_count
+        if empty:
+            raise BadManifest(f"the manifest's column {column!r} is empty in {empty} rows.")
     repeated = [i for i, n in Counter(table["id"].to_pylist()).items() if n > 1]
     if repeated:
         raise BadManifest(
@@ -116,6 +122,14 @@ def _check_values(table: pa.Table) -> None:
         raise BadManifest(
             f"emotions outside our vocabulary: {sorted(unknown)}. Known: {', '.join(EMOTIONS)}."
         )
-    start = pc.fill_null(table["start_s"], 0.0)
-    if pc.any(pc.or_(pc.less(start, 0.0), pc.less_equal(table["end_s"], start))).as_py():
-        raise BadManifest("some rows have start_s below 0, or end_s not after start_s.")
+    start, end = pc.fill_null(table["start_s"], 0.0), table["end_s"]
+    finite = pc.and_(pc.is_finite(start), pc.fill_null(pc.is_finite(end), True))
+    ordered = pc.and_(pc.greater_equal(start, 0.0), pc.fill_null(pc.greater(end, start), True))
+    wrong = pc.index(pc.and_(finite, ordered), False).as_py()
+    if wrong >= 0:
+        raise BadManifest(
+            f"{table['id'][wrong]} lies from {table['start_s'][wrong]} to {table['end_s'][wrong]} s; "
+            "start_s must be 0 or more, and end_s after it."
+        )
+    if pc.any(pc.less(table["channel"], 0)).as_py():
+        raise BadManifest("some rows have a channel below 0; the first channel is 0.")

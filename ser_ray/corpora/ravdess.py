@@ -42,7 +42,7 @@ def _parse(stem: str) -> dict[str, Any] | None:
 
 
 def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "ravdess", EXPECTS, _parse)
+    return index_by_name(root, "ravdess", EXPECTS, _parse, options)
 
 
 ADAPTER = Adapter("ravdess", EXPECTS, _index)

@@ -6,6 +6,8 @@ takes any published list.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +29,7 @@ class Fold:
     test: np.ndarray
 
 
+LISTED = "folds:"  # before the URI of a fold list
 Protocol = Callable[[pa.Table, int, int], list[Fold]]
 
 
@@ -41,13 +44,23 @@ def split(protocol: str, table: pa.Table, seed: int = 0, folds: int = 5) -> list
 
     Raises:
         UnknownName: no such protocol.
+        UsageError: fewer than two folds; a fold list that lacks a column, a row, or contradicts itself.
         BadManifest: the rows cannot be divided so (no speakers, too few of a class).
     """
-    if protocol.startswith("folds:"):
-        return _listed(table, protocol.removeprefix("folds:"))
-    if protocol not in PROTOCOLS:
-        raise UnknownName("protocol", protocol, [*PROTOCOLS, "folds:FILE"])
+    if folds < 2:
+        raise UsageError(f"{folds} folds will not do: one part is tested, the others train.")
+    check_protocol(protocol)
+    if protocol.startswith(LISTED):
+        return _listed(table, protocol.removeprefix(LISTED))
     return PROTOCOLS[protocol](table, seed, folds)
+
+
+def check_protocol(protocol: str) -> None:
+    """Raise UnknownName where there is no such protocol, MissingInput where its list is not there."""
+    if protocol.startswith(LISTED):
+        storage.require(protocol.removeprefix(LISTED), "fold list")
+    elif protocol not in PROTOCOLS:
+        raise UnknownName("protocol", protocol, [*PROTOCOLS, f"{LISTED}FILE"])
 
 
 def speaker_independent(table: pa.Table, folds: list[Fold]) -> bool | None:
@@ -68,24 +81,31 @@ def grouped_folds(labels: np.ndarray, groups: np.ndarray | None, folds: int, see
         seed: of the draw.
 
     Raises:
-        BadManifest: a class has a single row.
+        BadManifest: a class has a single row, or leaving out a group leaves a single class.
     """
     rarest = int(np.unique(labels, return_counts=True)[1].min())
     if rarest < 2:
         raise BadManifest("an emotion has a single utterance; give at least two of each, or leave it out.")
-    rows = np.zeros(len(labels))
+    rows, folds = np.zeros(len(labels)), min(folds, rarest)
     n_groups = 0 if groups is None else len(set(groups))
     if n_groups >= 3:
         divider = StratifiedGroupKFold(min(folds, n_groups), shuffle=True, random_state=seed)
         parts = divider.split(rows, labels, groups)
     else:
-        parts = StratifiedKFold(min(folds, rarest), shuffle=True, random_state=seed).split(rows, labels)
-    return [Fold(f"fold-{i + 1}", train, test) for i, (train, test) in enumerate(parts) if len(test)]
+        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels)
+    found = [Fold(f"fold-{i + 1}", train, test) for i, (train, test) in enumerate(parts) if len(test)]
+    if any(len(set(labels[fold.train])) < 2 for fold in found):
+        raise BadManifest(
+            "without some of the speakers only one emotion is left to learn from; give speakers who have "
+            "several emotions each, or leave the column speaker out."
+        )
+    return found
 
 
 def _random(table: pa.Table, seed: int, folds: int) -> list[Fold]:
     labels = _labels(table, 2)
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=seed, stratify=labels)
+    size = max(math.ceil(0.2 * len(labels)), len(set(labels)))  # room for one of each class
+    train, test = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels)
     return [Fold("random", np.sort(train), np.sort(test))]
 
 
@@ -99,7 +119,7 @@ def _speaker(table: pa.Table, seed: int, folds: int) -> list[Fold]:
         raise BadManifest(f"{folds} folds need at least {folds} speakers; there are {len(set(speakers))}.")
     divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     parts = divider.split(np.zeros(len(table)), _labels(table, folds), speakers)
-    return [Fold(f"fold-{i + 1}", train, test) for i, (train, test) in enumerate(parts)]
+    return [Fold(f"fold-{i + 1}", train, test) for i, (train, test) in enumerate(parts) if len(test)]
 
 
 def _loso(table: pa.Table, seed: int, folds: int) -> list[Fold]:
@@ -112,7 +132,15 @@ def _listed(table: pa.Table, file: str) -> list[Fold]:
     key = next((k for k in ("id", "speaker") if k in listed.column_names), None)
     if key is None or "fold" not in listed.column_names:
         raise UsageError(f"{file} needs the columns fold and id (or speaker); it has {listed.column_names}.")
-    fold_of = dict(zip(map(str, listed[key].to_pylist()), map(str, listed["fold"].to_pylist()), strict=True))
+    pairs = {
+        (str(value), str(fold))
+        for value, fold in zip(listed[key].to_pylist(), listed["fold"].to_pylist(), strict=True)
+        if value is not None and fold is not None
+    }
+    fold_of = dict(pairs)
+    if len(fold_of) < len(pairs):
+        torn = Counter(value for value, _ in pairs).most_common(1)[0][0]
+        raise UsageError(f"{file} puts the {key} {torn!r} into several folds.")
     values = table[key].to_pylist()
     lost = [v for v in values if v not in fold_of]
     if lost:

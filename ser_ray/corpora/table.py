@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow.csv as pacsv
 
 from ser_ray import storage
 from ser_ray.corpora.adapter import Adapter, IndexOptions
-from ser_ray.corpora.labels import DROP, EMOTIONS, emotion_of
+from ser_ray.corpora.labels import DROP, EMOTIONS, check_targets, emotion_of
 from ser_ray.corpora.manifest import SCHEMA, from_rows
 from ser_ray.errors import BadManifest, UsageError
 
@@ -18,6 +19,7 @@ EXPECTS = "a CSV, TSV or Parquet file with columns uri (or path) and emotion; an
 
 
 def _index(root: str, options: IndexOptions) -> pa.Table:
+    check_targets(options.labels)
     uri = storage.require(root, "table")
     table = _rename(read_table(uri), options)
     for column in ("uri", "emotion"):
@@ -27,8 +29,7 @@ def _index(root: str, options: IndexOptions) -> pa.Table:
                 f"Name it with --map {column}=COLUMN."
             )
     folder = uri.rsplit("/", 1)[0]
-    known = [c for c in SCHEMA.names if c in table.column_names]
-    rows = [_row(row, folder, uri) for row in table.select(known).to_pylist()]
+    rows = [_row(row, folder, uri) for row in _typed(table, uri).to_pylist()]
     return from_rows(_label(rows, options, uri))
 
 
@@ -36,20 +37,27 @@ def read_table(uri: str) -> pa.Table:
     """A CSV, TSV (all columns as strings) or Parquet file.
 
     Raises:
-        BadManifest: it is none of them.
+        BadManifest: it is none of them, or has a column twice.
     """
-    if uri.lower().endswith((".parquet", ".pq")):
-        return storage.read_parquet(uri)
+    table = storage.read_parquet(uri) if uri.lower().endswith((".parquet", ".pq")) else _read_csv(uri)
+    twice = [c for c, n in Counter(table.column_names).items() if n > 1]
+    if twice:
+        raise BadManifest(f"{uri} has the column {twice[0]!r} more than once.")
+    return table
+
+
+def _read_csv(uri: str) -> pa.Table:
     data = storage.read_bytes(uri)
-    first = data.split(b"\n", 1)[0]
-    delimiter = max((b",", b";", b"\t"), key=first.count).decode()
     try:
-        names = first.decode("utf-8-sig").strip().split(delimiter)
-        strings = {name.strip('"'): pa.string() for name in names}
+        header = data.decode("utf-8-sig").partition("\n")[0].strip("\r")
+        delimiter = max(",;\t", key=header.count)
+        names = next(csv.reader([header], delimiter=delimiter), [])
         return pacsv.read_csv(
             pa.BufferReader(data),
-            parse_options=pacsv.ParseOptions(delimiter=delimiter),
-            convert_options=pacsv.ConvertOptions(column_types=strings, strings_can_be_null=True),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
+            ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise BadManifest(f"{uri} is not a readable CSV in UTF-8: {error}.") from error
@@ -70,23 +78,31 @@ def _rename(table: pa.Table, options: IndexOptions) -> pa.Table:
     return pa.table({**kept, **{ours: table[theirs] for ours, theirs in columns.items()}})
 
 
+def _typed(table: pa.Table, uri: str) -> pa.Table:
+    """The manifest's columns alone, in its types."""
+    columns = {}
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            continue
+        column = table[field.name]
+        try:
+            if field.name == "channel":  # tables of floating point numbers write 1 as 1.0
+                column = column.cast(pa.float64())
+            columns[field.name] = column.cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise BadManifest(f"{uri}: the column {field.name!r} is not {field.type}: {error}.") from error
+    return pa.table(columns)
+
+
 def _row(row: dict[str, Any], folder: str, table: str) -> dict[str, Any]:
     if not row["uri"]:
         raise BadManifest(f"{table} has rows without a path.")
-    for column in ("start_s", "end_s", "channel"):
-        if isinstance(row.get(column), str):
-            try:
-                row[column] = int(row[column]) if column == "channel" else float(row[column])
-            except ValueError as error:
-                raise BadManifest(f"{table}: {column} is not a number: {row[column]!r}.") from error
-    for column in ("speaker", "session", "text_id", "emotion", "id"):
-        if row.get(column) is not None:
-            row[column] = str(row[column])
     relative = row["uri"]
     if not (relative.startswith("/") or "://" in relative):
         row["uri"] = storage.join(folder, relative)
     if not row.get("id"):
-        stretch = f"#{row.get('start_s')}-{row.get('end_s')}" if row.get("end_s") else ""
+        start, end = row.get("start_s"), row.get("end_s")
+        stretch = "" if start is end is None else f"#{start or 0.0}-{'' if end is None else end}"
         leg = f"@{row['channel']}" if row.get("channel") is not None else ""
         row["id"] = f"{row.get('corpus') or 'csv'}/{relative.removeprefix('/')}{stretch}{leg}"
     return row
@@ -98,7 +114,7 @@ def _label(rows: list[dict[str, Any]], options: IndexOptions, uri: str) -> list[
     for row in rows:
         raw = row["emotion"]
         emotion = None if raw is None else emotion_of(raw, options.labels)
-        if (raw is not None and emotion is None) or emotion not in (None, DROP, *EMOTIONS):
+        if raw is not None and emotion is None:
             unknown[raw] += 1
         elif emotion != DROP:
             kept.append({**row, "raw_label": row.get("raw_label") or raw, "emotion": emotion})

@@ -6,11 +6,13 @@ one speaker are not independent), over utterances otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 2000
+AT_ONCE = 100  # resamples held in memory together
 BINS = 15
 MIN_SPEAKERS = 5
 
@@ -64,14 +66,16 @@ def measure(
         speakers: speaker of each row [rows], or None.
         seed: of the bootstrap.
     """
-    predicted = p.argmax(axis=1)
     units, resampled = np.arange(len(y)), "utterances"
     if speakers is not None and len(set(speakers)) >= MIN_SPEAKERS:
         units, resampled = np.unique(speakers, return_inverse=True)[1], "speakers"
-    drawn = _draws(int(units.max()) + 1, seed)
-    confusions = _confusions(y, predicted, units, len(labels))
-    totals = np.concatenate([confusions.sum(0)[None], np.tensordot(drawn, confusions, axes=1)])
-    errors = _calibration_errors(p.max(axis=1), predicted == y, units, drawn)
+    predicted, k = p.argmax(axis=1), len(labels)
+    counts = _confusions(y, predicted, units, k)
+    sums = np.hstack([counts.reshape(-1, k * k), _gaps(p.max(axis=1), predicted == y, units)])
+    resamples = [drawn @ sums for drawn in _draws(len(sums), seed)]
+    totals, gaps = np.split(np.concatenate([sums.sum(0)[None], *resamples]), [k * k], axis=1)
+    errors = np.abs(gaps).sum(1) / totals.sum(1)
+    totals = totals.reshape(-1, k, k)
     confusion = totals[0].astype(int)
     return Report(
         labels=labels,
@@ -91,14 +95,16 @@ def ua(y: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     return float(_ua(_confusions(y, predicted, rows, classes))[0])
 
 
-def _draws(units: int, seed: int) -> np.ndarray:
-    """How often each unit is drawn in each resample [RESAMPLES, units]."""
+def _draws(units: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each unit is drawn in each resample, some resamples at a time [AT_ONCE, units]."""
     generator = np.random.default_rng(seed)
-    return generator.multinomial(units, np.full(units, 1.0 / units), size=RESAMPLES).astype(np.float32)
+    for _ in range(RESAMPLES // AT_ONCE):
+        yield generator.multinomial(units, np.full(units, 1.0 / units), size=AT_ONCE).astype(np.float64)
 
 
 def _confusions(y: np.ndarray, predicted: np.ndarray, units: np.ndarray, classes: int) -> np.ndarray:
-    result = np.zeros((int(units.max()) + 1, classes, classes), dtype=np.float32)
+    """Counts of each unit [units, true, predicted]."""
+    result = np.zeros((int(units.max()) + 1, classes, classes))
     np.add.at(result, (units, y, predicted), 1)
     return result
 
@@ -119,19 +125,15 @@ def _f1(c: np.ndarray) -> np.ndarray:
     return np.asarray((f1 * (n > 0)).sum(1) / np.maximum((n > 0).sum(1), 1))
 
 
-def _calibration_errors(
-    confidence: np.ndarray, right: np.ndarray, units: np.ndarray, drawn: np.ndarray
-) -> np.ndarray:
-    """Calibration error of the whole (first) and of each resample [1 + RESAMPLES]."""
+def _gaps(confidence: np.ndarray, right: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Sum of confidence less accuracy in each bin of confidence [units, BINS]."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap, count = np.zeros((units.max() + 1, BINS)), np.zeros(units.max() + 1)
-    np.add.at(gap, (units, bins), confidence - right)
-    np.add.at(count, units, 1)
-    gaps = np.concatenate([gap.sum(0)[None], drawn @ gap])
-    counts = np.concatenate([[count.sum()], drawn @ count])
-    return np.asarray(np.abs(gaps).sum(1) / np.maximum(counts, 1))
+    result = np.zeros((int(units.max()) + 1, BINS))
+    np.add.at(result, (units, bins), confidence - right)
+    return result
 
 
 def _interval(values: np.ndarray) -> Interval:
-    low, high = np.percentile(values[1:], [2.5, 97.5])
-    return Interval(float(values[0]), float(low), float(high))
+    value, (low, high) = values[0], np.percentile(values[1:], [2.5, 97.5])
+    # Resampling adds noise, which a sum of absolute gaps counts: all resamples may lie above the value.
+    return Interval(float(value), float(min(low, value)), float(max(high, value)))

@@ -23,8 +23,10 @@ from ser_ray.features.spectrum import (
 SHAPE = (
     *("rolloff25", "rolloff50", "rolloff75", "rolloff90"),
     *("centroid", "spread", "alpha_ratio", "hammarberg", "slope", "flatness", "flux"),
-    *("level", "harmonicity"),
+    *("level", "harmonics_to_noise"),
 )
+LEVEL = SHAPE.index("level") - len(SHAPE)  # row of the level in `columns`, from the end
+LOUD_SHARE = 0.95  # the quantile of the frames' levels that stands for the loud frames
 ACTIVE_DB = 30.0  # a frame is active within this of the loud frames
 VOICED = 0.5  # a frame is voiced above this harmonicity
 FEWEST = 5  # frames in a region, below which the next larger one stands in
@@ -52,7 +54,7 @@ def describe(waves: list[Array], feature: SpectralFeature, bands: int, n: int) -
         bands: Number of mel bands.
         n: Number of cepstral coefficients.
     """
-    frames, counts = whole_frames(waves, feature)
+    frames, counts = whole_frames([wave - wave.mean() for wave in waves], feature)
     filters, window = feature.filters(bands), taper(feature.window)
     blocks = [
         (power @ filters, *track_pitch(power, feature.rate, window))
@@ -60,39 +62,43 @@ def describe(waves: list[Array], feature: SpectralFeature, bands: int, n: int) -
     ]
     mel, pitch, harmonicity = (np.concatenate(part)[: len(frames)] for part in zip(*blocks, strict=True))
     parts = zip(split(mel, counts), split(pitch, counts), split(harmonicity, counts), strict=True)
-    edges = mel_edges(bands, feature.fmin, feature.fmax, feature.mel)[1:-1]
-    return [_describe(*part, edges, cosines(bands, n)) for part in parts]
+    centres = mel_edges(bands, feature.fmin, feature.fmax, feature.mel)[1:-1].astype(np.float32)
+    return [_describe(*part, centres, cosines(bands, n)) for part in parts]
 
 
 def _describe(mel: Array, pitch: Array, harmonicity: Array, hz: Array, matrix: Array) -> Descriptors:
     levels = decibel(mel.sum(axis=1))
-    loud = np.sort(levels)[round(0.95 * (len(levels) - 1))]
+    loud = np.sort(levels)[round(LOUD_SHARE * (len(levels) - 1))]
     level = np.maximum(levels - loud, np.float32(_FLOOR_DB))
     bands = np.maximum(decibel(mel) - loud, np.float32(_FLOOR_DB))
     active = level > -ACTIVE_DB
-    voiced = active & (harmonicity > VOICED)
-    decibels = decibel((harmonicity + np.float32(1e-3)) / (np.float32(1.001) - harmonicity))
-    shape = [*_distribution(bands, hz), *_tilt(bands, hz), _flux(bands), level, decibels]
-    columns = np.concatenate([(bands @ matrix).T, np.stack(shape)])
-    return Descriptors(columns, np.ascontiguousarray(bands.T), smooth_pitch(pitch), active, voiced)
+    ratio = decibel((harmonicity + np.float32(1e-3)) / (np.float32(1.001) - harmonicity))
+    shape = [*_distribution(bands), *_tilt(bands, hz), _flux(bands), level, ratio]
+    return Descriptors(
+        columns=np.concatenate([(bands @ matrix).T, np.stack(shape)]),
+        bands=np.ascontiguousarray(bands.T),
+        pitch=smooth_pitch(pitch),
+        active=active,
+        voiced=active & (harmonicity > VOICED),
+    )
 
 
-def _distribution(bands: Array, hz: Array) -> list[Array]:
-    """Roll-off points, centroid and spread of the power over the mel bands, in bands."""
-    power = 10.0 ** (bands / 10)
+def _distribution(bands: Array) -> list[Array]:
+    """Roll-off points, centroid and spread of the power over the mel bands, counted in bands."""
+    power = 10 ** (bands / 10)
     total = np.cumsum(power, axis=1)
-    whole = total[:, -1:]
-    rolloffs = [(total < share * whole).sum(axis=1) for share in (0.25, 0.5, 0.75, 0.9)]
-    index = np.arange(len(hz), dtype=np.float32)
-    centroid = power @ index / whole[:, 0]
-    spread = np.sqrt(np.maximum(power @ index**2 / whole[:, 0] - centroid**2, 0.0))
+    whole = total[:, -1]
+    rolloffs = [(total < share * whole[:, None]).sum(axis=1) for share in (0.25, 0.5, 0.75, 0.9)]
+    index = np.arange(bands.shape[1], dtype=np.float32)
+    centroid = power @ index / whole
+    spread = np.sqrt(np.maximum(power @ index**2 / whole - centroid**2, 0))
     return [*(points.astype(np.float32) for points in rolloffs), centroid, spread]
 
 
 def _tilt(bands: Array, hz: Array) -> list[Array]:
-    """Alpha ratio, Hammarberg index, slope and flatness, in dB (the first two as in eGeMAPS)."""
-    power = 10.0 ** (bands / 10)
-    low, high = (hz >= 50) & (hz < 1000), (hz >= 1000) & (hz < 5000)
+    """Alpha ratio and Hammarberg index (as in eGeMAPS, over mel bands), slope and flatness, in dB."""
+    power = 10 ** (bands / 10)
+    low, high = hz < 1000, (hz >= 1000) & (hz < 5000)
     alpha = decibel(power[:, low].sum(axis=1)) - decibel(power[:, high].sum(axis=1))
     below, above = hz < 2000, (hz >= 2000) & (hz < 5000)
     hammarberg = bands[:, below].max(axis=1) - bands[:, above].max(axis=1)

@@ -28,7 +28,7 @@ class LogMel(SpectralFeature):
 
     def _check(self) -> None:
         super()._check()
-        self._filters(self.bands)
+        self.filters(self.bands)
 
     @property
     def shape(self) -> tuple[int | None, ...]:

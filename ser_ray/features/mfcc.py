@@ -41,7 +41,7 @@ class Mfcc(SpectralFeature):
         super()._check()
         if self.n > self.n_mels:
             raise self._refusal("n", self.n, f"there are n_mels={self.n_mels} bands")
-        self._filters(self.n_mels)
+        self.filters(self.n_mels)
 
     @property
     def shape(self) -> tuple[int | None, ...]:

@@ -1,4 +1,4 @@
-"""Pooled statistics of frame descriptors: one vector for one utterance."""
+"""Pooled statistics of the frame descriptors: one vector for one utterance."""
 
 from __future__ import annotations
 
@@ -7,37 +7,48 @@ from typing import ClassVar
 
 import numpy as np
 
+from ser_ray.features import statistics
+from ser_ray.features.descriptors import SHAPE, Descriptors, describe
 from ser_ray.features.feature import Array, parameter
-from ser_ray.features.mfcc import cosines, delta
-from ser_ray.features.spectrum import (
-    SpectralFeature,
-    decibel,
-    limit_range,
-    power_spectra,
-    split,
-    whole_frames,
-)
+from ser_ray.features.pitch import LOWEST_HZ
+from ser_ray.features.spectrum import SpectralFeature, power_of_two
 
-_STATISTICS = ("mean", "std", "p10", "p50", "p90", "d_std", "d_abs")
+LONGEST_HOP_S = 0.011  # with room for the rounding of 10 ms to samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class MfccStats(SpectralFeature):
-    """Statistics over time of MFCC and their deltas [columns].
+    """Statistics [columns] of MFCC, spectral shape, pitch, rhythm and modulation over an utterance.
+
+    Descriptors come from 40 ms frames; their statistics are taken apart over active, voiced and
+    unvoiced frames, in the manner of eGeMAPS (Eyben et al., 2016), with the modulation spectrum of
+    Wu, Falk and Chan (2011). The mean of the wave is taken out and levels are relative to the
+    utterance's loud frames, so direct current and gain change nothing.
 
     Attributes:
-        n: Number of coefficients.
+        n: Number of MFCC.
         n_mels: Number of mel bands below them.
     """
 
     name: ClassVar[str] = "mfcc_stats"
 
-    n: int = parameter(40, low=1, high=512)
-    n_mels: int = parameter(64, low=1, high=512)
+    window: int = parameter(own=lambda f: round(0.040 * f.rate), low=16, high=65536, samples=True)
+    n_fft: int = parameter(own=lambda f: power_of_two(f.window + _longest_period(f)), low=16, high=131_072)
+    mel: str = parameter("htk", choices=("slaney", "htk"))
+    n: int = parameter(20, low=statistics.THIRDS, high=512)
+    n_mels: int = parameter(40, low=8, high=512)
 
     def _check(self) -> None:
         super()._check()
-        self._filters(self.n_mels)
+        if self.n_fft < self.window + _longest_period(self):
+            raise self._refusal("n_fft", self.n_fft, f"window and a period of {LOWEST_HZ:g} Hz do not fit")
+        if self.hop > LONGEST_HOP_S * self.rate:
+            raise self._refusal(
+                "hop", self.hop, f"modulations to 50 Hz need {LONGEST_HOP_S * 1000:g} ms or less"
+            )
+        if self.n > self.n_mels:
+            raise self._refusal("n", self.n, f"there are n_mels={self.n_mels} bands")
+        self.filters(self.n_mels)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -45,27 +56,32 @@ class MfccStats(SpectralFeature):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(f"mfcc{k}_{statistic}" for statistic in _STATISTICS for k in range(self.n))
+        descriptors = [*(f"mfcc{k}" for k in range(self.n)), *SHAPE]
+        tracks = ["level", *(f"bands{k}" for k in range(8))]
+        return (
+            *(f"{descriptor}_{statistic}" for statistic in statistics.POOLED for descriptor in descriptors),
+            *(f"mel{k}_{statistic}" for statistic in statistics.BANDS for k in range(self.n_mels)),
+            *(f"pitch_{statistic}" for statistic in statistics.PITCH),
+            *(f"rhythm_{statistic}" for statistic in statistics.RHYTHM),
+            *(f"{track}_{low:g}_{high:g}hz" for track in tracks for low, high in statistics.MODULATION_HZ),
+            *(f"mfcc{k}_third{part}" for part in (1, 2, 3) for k in range(statistics.THIRDS)),
+        )
 
     def _compute(self, waves: list[Array]) -> list[Array]:
-        frames, counts = whole_frames(waves, self)
-        filters = self._filters(self.n_mels)
-        levels = decibel(
-            np.concatenate([power @ filters for power in power_spectra(frames, self)])[: len(frames)]
+        return [self._pooled(frames) for frames in describe(waves, self, self.n_mels, self.n)]
+
+    def _pooled(self, frames: Descriptors) -> Array:
+        frame_s = self.hop / self.rate
+        parts = (
+            statistics.pool(frames),
+            statistics.pool_bands(frames),
+            statistics.describe_pitch(frames, frame_s),
+            statistics.describe_rhythm(frames, frame_s),
+            statistics.modulation(frames, frame_s),
+            statistics.course(frames),
         )
-        matrix = cosines(self.n_mels, self.n)
-        return [_pooled(limit_range(part, 80.0) @ matrix) for part in split(levels, counts)]
+        return np.concatenate(parts, dtype=np.float32)
 
 
-def _pooled(columns: Array) -> Array:
-    slopes = delta(columns)
-    percentiles = np.percentile(columns, (10, 50, 90), axis=0).astype(np.float32)
-    return np.concatenate(
-        [
-            columns.mean(axis=0),
-            columns.std(axis=0),
-            *percentiles,
-            slopes.std(axis=0),
-            abs(slopes).mean(axis=0),
-        ]
-    )
+def _longest_period(feature: SpectralFeature) -> int:
+    return round(feature.rate / LOWEST_HZ)

@@ -48,7 +48,7 @@ class SpectralFeature(Feature):
         if not self.fmin < self.fmax <= self.rate / 2:
             raise self._refusal("fmax", self.fmax, f"it must lie between fmin and {self.rate / 2:g} Hz")
 
-    def _filters(self, bands: int) -> Array:
+    def filters(self, bands: int) -> Array:
         """Mel filters [n_fft / 2 + 1, bands]; raises UsageError where one would be empty."""
         filters = mel_filters(self.rate, self.n_fft, bands, self.fmin, self.fmax, self.mel)
         if not filters.any(axis=0).all():
@@ -60,7 +60,7 @@ class SpectralFeature(Feature):
 
     def _log_mel(self, waves: list[Array], bands: int, top_db: float) -> list[Array]:
         """Mel band levels in dB [frames, bands] of each wave, frames centred on multiples of the hop."""
-        filters = self._filters(bands)
+        filters = self.filters(bands)
         frames, counts = centred_frames(waves, self)
         mel = np.concatenate([power @ filters for power in power_spectra(frames, self)])[: len(frames)]
         return [limit_range(part, top_db) for part in split(decibel(mel), counts)]
@@ -130,7 +130,7 @@ def mel_filters(rate: int, n_fft: int, bands: int, fmin: float, fmax: float, sca
     Returns:
         float32 [n_fft / 2 + 1, bands].
     """
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(fmin, scale), _hz_to_mel(fmax, scale), bands + 2), scale)
+    edges = mel_edges(bands, fmin, fmax, scale)
     hz = np.arange(n_fft // 2 + 1)[:, None] * (rate / n_fft)
     rising = (hz - edges[:-2]) / np.diff(edges)[:-1]
     falling = (edges[2:] - hz) / np.diff(edges)[1:]
@@ -140,6 +140,11 @@ def mel_filters(rate: int, n_fft: int, bands: int, fmin: float, fmax: float, sca
     return np.asarray(filters, dtype=np.float32)
 
 
+def mel_edges(bands: int, fmin: float, fmax: float, scale: str) -> npt.NDArray[np.float64]:
+    """Lower edge, centres and upper edge of mel filters, Hz [bands + 2]."""
+    return _mel_to_hz(np.linspace(_hz_to_mel(fmin, scale), _hz_to_mel(fmax, scale), bands + 2), scale)
+
+
 def _filled(wave: Array, feature: SpectralFeature) -> Array:
     if feature.preemphasis:
         wave = np.append(wave[:1], wave[1:] - np.float32(feature.preemphasis) * wave[:-1])
@@ -147,18 +152,19 @@ def _filled(wave: Array, feature: SpectralFeature) -> Array:
 
 
 def _windowed(padded: list[Array], counts: list[int], feature: SpectralFeature) -> Array:
-    taper = _taper(feature.window)
+    window = taper(feature.window)
     frames = np.empty((sum(counts), feature.window), dtype=np.float32)
     start = 0
     for wave, count in zip(padded, counts, strict=True):
         views = np.lib.stride_tricks.sliding_window_view(wave, feature.window)[:: feature.hop][:count]
-        np.multiply(views, taper, out=frames[start : start + count])
+        np.multiply(views, window, out=frames[start : start + count])
         start += count
     return frames
 
 
 @lru_cache(maxsize=32)
-def _taper(window: int) -> Array:
+def taper(window: int) -> Array:
+    """The periodic Hann window [window]."""
     return np.asarray(get_window("hann", window), dtype=np.float32)
 
 

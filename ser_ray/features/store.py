@@ -112,21 +112,24 @@ class FeatureStore:
             [found, columns] for a vector, an object array [found] of arrays for frame sequences.
 
         Raises:
-            BadStore: the store is not readable, or holds rows that were never extracted.
+            BadStore: the store is not readable, some rows were never extracted, or all of them failed.
         """
         keys = keys_of(manifest)
-        known = self.done(feature) | {f.key for f in self.failures(feature)}
-        missing = [k for k in keys if k not in known]
+        table = self._read(feature, "values", None)
+        place = {} if table is None else {key: i for i, key in enumerate(_pairs(table))}
+        failed = _keys(self._read(feature, "failed", ["id", "source"]))
+        missing = [k for k in keys if k not in place and k not in failed]
         if missing:
             raise BadStore(
                 f"{self.uri} lacks {feature.spec} of {len(missing)} utterances, such as {missing[0][0]}. "
                 f'Run: ser-ray extract MANIFEST -o {self.uri} -f "{feature.spec}"'
             )
-        table = self._read(feature, "values", None)
-        if table is None:
-            raise BadStore(f"{self.uri} holds no value of {feature.spec}: all {len(keys)} utterances failed.")
-        place = {key: i for i, key in enumerate(_pairs(table))}
         rows = np.array([i for i, k in enumerate(keys) if k in place], dtype=np.int64)
+        if table is None or not len(rows):
+            raise BadStore(
+                f"{self.uri} holds no value of {feature.spec}: all {len(keys)} utterances failed. "
+                "See why in its folder `failed`, mend the audio, and extract with --retry-failed."
+            )
         return rows, _values(feature, table, np.array([place[keys[i]] for i in rows], dtype=np.int64))
 
     def _read(self, feature: Feature, part: str, columns: list[str] | None) -> pa.Table | None:

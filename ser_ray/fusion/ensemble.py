@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from ser_ray import storage
 from ser_ray.corpora.labels import NEGATIVE
@@ -23,9 +23,16 @@ from ser_ray.features import Feature
 from ser_ray.fusion.rules import RULES, STACKING, check_rule, normalise
 from ser_ray.fusion.stacking import Stacker, cross_fitted, fit_stacking
 from ser_ray.models.calibration import Calibration, fit_calibration
-from ser_ray.models.model import Model, directory_fingerprint, read_model, write_model
-
-FORMAT = 1
+from ser_ray.models.model import (
+    FORMAT,
+    Model,
+    check_format,
+    directory_fingerprint,
+    first_line,
+    read_calibration,
+    read_model,
+    write_model,
+)
 
 
 @dataclass(frozen=True)
@@ -107,25 +114,28 @@ def aligned(members: Mapping[str, Model]) -> tuple[np.ndarray, np.ndarray, np.nd
         p [members, rows, labels], y [rows], speakers [rows] or None, ids.
 
     Raises:
-        UsageError: labels or bands differ, or the members share no utterance.
+        UsageError: labels, bands or the truth differ, or the members share no utterance.
     """
     models = list(members.values())
     if len({m.labels for m in models}) > 1:
         listed = "; ".join(f"{n}: {', '.join(m.labels)}" for n, m in members.items())
-        raise UsageError(f"members must know the same emotions. {listed}.")
+        raise UsageError(f"members must know the same emotions. {listed}. Train them on one manifest.")
     if len({m.band for m in models}) > 1:
         listed = ", ".join(f"{n} {m.band}" for n, m in members.items())
         raise UsageError(f"members must be of one band: {listed}. Train them with the same --band.")
     places = [{i: row for row, i in enumerate(m.out_of_fold.ids)} for m in models]
     ids = [i for i in models[0].out_of_fold.ids if all(i in place for place in places)]
     if not ids:
-        raise UsageError("the members share no training utterance, so fusion has nothing to learn from.")
+        raise UsageError("the members share no training utterance to fuse by. Train them on one manifest.")
     rows = [[place[i] for i in ids] for place in places]
     p = np.stack([m.out_of_fold.probabilities[r] for m, r in zip(models, rows, strict=True)])
+    truth = [m.out_of_fold.y[r] for m, r in zip(models, rows, strict=True)]
+    if any((y != truth[0]).any() for y in truth):
+        raise UsageError("the members learned other emotions of one utterance. Train them on one manifest.")
     first = models[0].out_of_fold
     speakers = [first.speakers[r] for r in rows[0]]
     groups = None if any(s is None for s in speakers) else np.array(speakers)
-    return p, first.y[rows[0]], groups, ids
+    return p, truth[0], groups, ids
 
 
 def save_ensemble(ensemble: Ensemble, uri: str) -> None:
@@ -135,7 +145,7 @@ def save_ensemble(ensemble: Ensemble, uri: str) -> None:
             (folder / "members" / name).mkdir(parents=True)
             write_model(model, folder / "members" / name)
         if ensemble.fusion.stacker:
-            save_file(asdict(ensemble.fusion.stacker), folder / "stacking.safetensors")
+            (folder / "stacking.safetensors").write_bytes(save(asdict(ensemble.fusion.stacker)))
         description = {
             "format": FORMAT,
             "members": list(ensemble.members),
@@ -146,7 +156,7 @@ def save_ensemble(ensemble: Ensemble, uri: str) -> None:
             "band": ensemble.band,
             **ensemble.card,
         }
-        (folder / "ensemble.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+        storage.write_json(str(folder / "ensemble.json"), description)
 
 
 def load_ensemble(uri: str) -> tuple[Ensemble, str]:
@@ -170,22 +180,22 @@ def load_ensemble(uri: str) -> tuple[Ensemble, str]:
 
 def _read(folder: Path) -> Ensemble:
     try:
-        description = json.loads((folder / "ensemble.json").read_text())
-        if description["format"] != FORMAT:
-            raise BadModel(f"{folder} has format {description['format']}; this version reads {FORMAT}.")
-        rule = check_rule(description["rule"])
-        tensors = load_file(folder / "stacking.safetensors") if rule == STACKING else None
-        calibration = description["calibration"]
-        known = ("format", "members", "rule", "calibration", "labels", "negative", "band")
-        names = [n for n in description["members"] if "/" not in n and n not in ("", ".", "..")]
-        if names != description["members"] or not names:
+        description = json.loads((folder / "ensemble.json").read_bytes())
+        check_format(description["format"], folder)
+        rule, names = check_rule(description["rule"]), description["members"]
+        if not names or any("/" in n or n in ("", ".", "..") or names.count(n) > 1 for n in names):
             raise BadModel(f"{folder / 'ensemble.json'} names members that are no plain folder names.")
+        members = {name: read_model(folder / "members" / name) for name in names}
+        labels = tuple(description["labels"])
+        if any((m.labels, m.band) != (labels, description["band"]) for m in members.values()):
+            raise BadModel(f"the members in {folder} are not those of its ensemble.json. Fuse them again.")
+        known = ("format", "members", "rule", "calibration", "labels", "negative", "band")
         return Ensemble(
-            members={name: read_model(folder / "members" / name) for name in names},
+            members=members,
             fusion=Fusion(
                 rule,
-                Calibration(float(calibration["scale"]), tuple(map(float, calibration["offset"]))),
-                Stacker(tensors["weight"], tensors["bias"]) if tensors else None,
+                read_calibration(description["calibration"], labels),
+                _read_stacker(folder, len(names), len(labels)) if rule == STACKING else None,
             ),
             card={k: v for k, v in description.items() if k not in known},
         )
@@ -193,7 +203,15 @@ def _read(folder: Path) -> Ensemble:
         raise
     except FileNotFoundError as error:
         raise BadModel(
-            f"not an ensemble or model directory, {Path(error.filename).name} is missing: {folder}."
+            f"not an ensemble or model directory, a file is missing in {folder}: {error}."
         ) from error
     except Exception as error:  # whatever a corrupt file makes a parser raise
-        raise BadModel(f"the ensemble in {folder} is corrupt: {type(error).__name__}: {error}.") from error
+        raise BadModel(f"the ensemble in {folder} is corrupt: {first_line(error)}. Fuse it again.") from error
+
+
+def _read_stacker(folder: Path, members: int, labels: int) -> Stacker:
+    tensors = load_file(folder / "stacking.safetensors")
+    stacker = Stacker(tensors["weight"], tensors["bias"])
+    if stacker.weight.shape != (members * labels, labels) or stacker.bias.shape != (labels,):
+        raise ValueError(f"stacking weights {stacker.weight.shape} for {members} members")
+    return stacker

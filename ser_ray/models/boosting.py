@@ -63,16 +63,17 @@ def _build(settings: Mapping[str, Any], seed: int) -> BoostedTrees:
 
 
 def _save(trees: BoostedTrees, folder: Path) -> None:
-    trees.booster.save_model(folder / "xgboost.ubj")
+    (folder / "xgboost.ubj").write_bytes(trees.booster.save_raw("ubj"))
 
 
 def _load(folder: Path) -> BoostedTrees:
     trees = BoostedTrees(0, {})
+    content = bytearray((folder / "xgboost.ubj").read_bytes())
     try:
-        trees.booster = xgboost.Booster({"nthread": 1}, model_file=folder / "xgboost.ubj")
-        trees.classes_ = np.array([int(c) for c in (trees.booster.attr(_CLASSES) or "").split()])
-    except (xgboost.core.XGBoostError, ValueError) as error:
-        raise BadModel(f"{folder / 'xgboost.ubj'} is not a readable XGBoost model.") from error
+        trees.booster = xgboost.Booster({"nthread": 1}, model_file=content)
+        trees.classes_ = np.array([int(c) for c in (trees.booster.attr(_CLASSES) or "none").split()])
+    except ValueError as error:  # XGBoost's own error is one too, and its text a page of C++
+        raise BadModel(f"{folder / 'xgboost.ubj'} is not a readable XGBoost model of ours.") from error
     return trees
 
 

@@ -15,6 +15,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
 FLOOR = 1e-6  # smallest probability that a logarithm is taken of
+LOG_SCALE = (-4.0, 4.0)  # bounds of the scale: predictions that are all right, or all wrong, have no optimum
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def fit_calibration(probabilities: np.ndarray, y: np.ndarray, offsets: bool = Tr
         gradient = np.concatenate([[scale * (error * logp).sum()], error.sum(0) + 2e-2 * offset])
         return value, gradient if offsets else gradient[:1]
 
-    found = minimize(loss, np.zeros(1 + n_classes * offsets), jac=True, method="L-BFGS-B").x
+    free = np.zeros(1 + n_classes * offsets)
+    bounds = [LOG_SCALE, *[(None, None)] * (len(free) - 1)]
+    found = minimize(loss, free, jac=True, method="L-BFGS-B", bounds=bounds).x
     offset = found[1:] if offsets else np.zeros(n_classes)
     return Calibration(float(np.exp(found[0])), tuple(float(o) for o in offset))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,21 @@ def _like(default: Any, value: Any, name: str) -> Any:
         if isinstance(default, bool):
             return {"true": True, "false": False}[str(value).lower()]
         if isinstance(default, int):
-            return int(value)
+            return _whole(value)
         if isinstance(default, float):
-            return float(value)
+            return _finite(float(value))
         return str(value)
-    except (ValueError, KeyError) as error:
+    except (ValueError, TypeError, OverflowError, KeyError) as error:
         raise UsageError(f"{name}={value!r} should be of type {type(default).__name__}.") from error
+
+
+def _whole(value: Any) -> int:
+    if int(value) != value and not isinstance(value, str):
+        raise ValueError(f"{value} is no whole number")
+    return int(value)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
+    return value

@@ -124,7 +124,7 @@ def write_model(model: Model, folder: Path) -> None:
         "calibration": asdict(model.calibration),
         **model.card,
     }
-    (folder / "model.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
+    storage.write_json(str(folder / "model.json"), description)
 
 
 def load_model(uri: str) -> Model:
@@ -142,30 +142,56 @@ def load_model(uri: str) -> Model:
 def read_model(folder: Path) -> Model:
     """Read a model from a local folder; see `load_model`."""
     try:
-        description = json.loads((folder / "model.json").read_text())
-        if description["format"] != FORMAT:
-            raise BadModel(f"{folder} has format {description['format']}; this version reads {FORMAT}.")
+        description = json.loads((folder / "model.json").read_bytes())
+        check_format(description["format"], folder)
         labels = tuple(description["labels"])
-        calibration = description["calibration"]
         known = (
             "format", "family", "settings", "features", "labels", "rate", "band", "calibration",
         )  # fmt: skip
-        return Model(
+        model = Model(
             family=description["family"],
-            settings=description["settings"],
+            settings=dict(description["settings"]),
             features=tuple(_feature(f["spec"], f["fingerprint"]) for f in description["features"]),
             labels=labels,
             classifier=family(description["family"]).load(folder),
-            calibration=Calibration(float(calibration["scale"]), tuple(map(float, calibration["offset"]))),
+            calibration=read_calibration(description["calibration"], labels),
             out_of_fold=_read_out_of_fold(folder, labels),
             card={k: v for k, v in description.items() if k not in known},
         )
+        check_features(model.family, model.features)
+        classes = set(np.asarray(model.classifier.classes_).tolist())
+        if not (labels and model.features and classes and classes <= set(range(len(labels)))):
+            raise BadModel(f"the weights in {folder} are not those of its model.json. Train the model again.")
+        return model
     except SerRayError:
         raise
     except FileNotFoundError as error:
-        raise BadModel(f"not a model directory, {Path(error.filename).name} is missing: {folder}.") from error
+        raise BadModel(f"not a model directory, a file is missing in {folder}: {error}.") from error
     except Exception as error:  # whatever a corrupt file makes a parser raise
-        raise BadModel(f"the model in {folder} is corrupt: {type(error).__name__}: {error}.") from error
+        raise BadModel(f"the model in {folder} is corrupt: {first_line(error)}. Train it again.") from error
+
+
+def check_format(found: Any, folder: Path) -> None:
+    """Raise `BadModel` where a directory is of another format than ours."""
+    if found != FORMAT:
+        raise BadModel(f"{folder} has format {found!r}; this version reads {FORMAT}.")
+
+
+def read_calibration(stored: Mapping[str, Any], labels: tuple[str, ...]) -> Calibration:
+    """The calibration that a model's or an ensemble's JSON holds.
+
+    Raises:
+        ValueError: it is of another number of labels.
+    """
+    calibration = Calibration(float(stored["scale"]), tuple(map(float, stored["offset"])))
+    if len(calibration.offset) != len(labels):
+        raise ValueError(f"a calibration of {len(calibration.offset)} labels, where there are {len(labels)}")
+    return calibration
+
+
+def first_line(error: Exception) -> str:
+    """Kind and first line of what a parser says, which may be a page."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0].rstrip('.')}"
 
 
 def directory_fingerprint(folder: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from scipy.special import softmax
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -68,7 +68,8 @@ def _build(settings: Mapping[str, Any], seed: int) -> KernelMachines:
 
 def _save(machines: KernelMachines, folder: Path) -> None:
     tensors = {"classes": machines.classes_} | {k: getattr(machines, k) for k in _WEIGHTS if k != "classes"}
-    save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / "svm.safetensors")
+    content = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+    (folder / "svm.safetensors").write_bytes(content)  # not save_file, whose errors are not OSError
 
 
 def _load(folder: Path) -> KernelMachines:

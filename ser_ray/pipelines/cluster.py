@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Under `uv run`, Ray would ship the working folder and build the environment anew for every worker.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about GPUs
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else warnings of its core land between our lines
 
 import pyarrow as pa
 import ray
-import torch
 from ray.data import ActorPoolStrategy, DataContext
 
-from ser_ray.errors import RunFailed
+from ser_ray.errors import RunFailed, SerRayError
 
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
 MAX_BLOCKS = 2000
@@ -40,7 +41,8 @@ def connect(address: str | None = None) -> int:
             {} if known else {"include_dashboard": False, "object_store_memory": 512 * MIB}
         )
         try:
-            ray.init(address=known, log_to_driver=False, logging_level=logging.ERROR, **local)
+            with _core_silenced():
+                ray.init(address=known, log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RunFailed(
                 f"no Ray cluster answers at {known or 'this machine'}: {error}. "
@@ -52,7 +54,10 @@ def connect(address: str | None = None) -> int:
 def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     """Like `map`, each call a Ray task of one CPU; what `function` holds is stored once for all."""
     shared = ray.put(function)
-    yield from ray.get([_call.remote(shared, item) for item in items])
+    try:
+        yield from ray.get([_call.remote(shared, item) for item in items])
+    except ray.exceptions.RayTaskError as error:
+        raise _own(error) from error
 
 
 def run_batches(
@@ -106,9 +111,18 @@ def run_batches(
     return summaries
 
 
-def pin_threads() -> None:
-    """One thread for each worker: the pool already has one worker a core."""
-    torch.set_num_threads(1)
+@contextmanager
+def _core_silenced() -> Iterator[None]:
+    """Keep Ray's C++ core, which writes past Python's logging, from announcing its log level."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def quiet(done: int, total: int, counted: str) -> None:
@@ -117,18 +131,12 @@ def quiet(done: int, total: int, counted: str) -> None:
 
 @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]
 def _call(function: Callable[[Any], Any], item: Any) -> Any:
-    pin_threads()
     return function(item)
 
 
-def _own(error: ray.exceptions.RayTaskError) -> Exception:
+def _own(error: ray.exceptions.RayTaskError) -> SerRayError:
     """The error of ours that a worker raised, or a RunFailed that quotes it."""
-    cause: BaseException | None = error.cause if hasattr(error, "cause") else None
-    from ser_ray.errors import SerRayError
-
-    if isinstance(cause, SerRayError):
-        return cause
-    last: Sequence[str] = str(error).strip().splitlines()
-    return RunFailed(
-        f"a worker failed: {last[-1] if last else error}. Start it again: what was finished is kept."
-    )
+    if isinstance(error.cause, SerRayError):
+        return error.cause
+    last = str(error).strip().splitlines()[-1:]
+    return RunFailed(f"a worker failed: {' '.join(last)}. Start it again: what was finished is kept.")

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ser_ray import storage
 from ser_ray.corpora.manifest import labelled
-from ser_ray.corpora.splits import Fold, speaker_independent, split
+from ser_ray.corpora.splits import Fold, check_protocol, speaker_independent, split
 from ser_ray.errors import BadManifest, UsageError
 from ser_ray.evaluation import Report, measure
 from ser_ray.features import Band, Feature
@@ -103,6 +103,7 @@ def evaluate(
         UnknownName: no such protocol.
         BadManifest: the rows cannot be divided so.
     """
+    check_protocol(protocol)
     connect()
     data = _datasets(candidates, manifest, store, progress)
     first = next(iter(data.values()))

@@ -20,7 +20,7 @@ from ser_ray.audio.decode import read_audio
 from ser_ray.errors import UnreadableAudio
 from ser_ray.features import Feature
 from ser_ray.features.store import Failure, FeatureStore, Key, keys_of
-from ser_ray.pipelines.cluster import Progress, pin_threads, quiet, run_batches
+from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 
 BATCH = 64  # utterances a part of the store; the work that a kill can cost a worker
 MAX_SAMPLES = 20_000_000  # samples held before features are computed
@@ -85,7 +85,6 @@ class Extractor:
     """The worker: manifest rows with the features each of them lacks -> parts of the store."""
 
     def __init__(self, store: str) -> None:
-        pin_threads()
         self.store = FeatureStore(store)
 
     def __call__(self, batch: pa.Table) -> pa.Table:

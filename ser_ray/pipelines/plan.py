@@ -69,12 +69,7 @@ def list_calls(archive: str) -> tuple[list[Call], int]:
         calls, others = _listed(archive), 0
     else:
         files = list(storage.list_files(archive))
-        root = len(archive.split("://", 1)[-1].rstrip("/")) + 1
-        calls = [
-            Call(f.uri.split("://", 1)[-1][root:] or storage.name(f.uri), f.uri, f.size, f.tag)
-            for f in files
-            if f.uri.lower().endswith(SOUNDS)
-        ]
+        calls = [Call(f.path, f.uri, f.size, f.tag) for f in files if f.path.lower().endswith(SOUNDS)]
         others = len(files) - len(calls)
     if not calls:
         raise MissingInput(
@@ -158,6 +153,8 @@ def _listed(table: str) -> list[Call]:
             f"{table} lists no calls: it needs a column uri or path, and has {listed.column_names}."
         )
     folder = table.rsplit("/", 1)[0]
+    if listed[column].null_count:
+        raise BadManifest(f"{table} has {listed[column].null_count} rows without a path.")
     uris = [str(u) for u in listed[column].to_pylist()]
     ids = listed["call_id"].to_pylist() if "call_id" in listed.column_names else uris
     twice = [i for i, n in Counter(ids).items() if n > 1]

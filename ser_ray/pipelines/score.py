@@ -29,7 +29,7 @@ from ser_ray.errors import BandMismatch, RunFailed, SerRayError, UnreadableAudio
 from ser_ray.features import Feature
 from ser_ray.fusion import Ensemble, load_ensemble
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
-from ser_ray.pipelines.cluster import Progress, pin_threads, quiet, run_batches
+from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
 from ser_ray.pipelines.scores import Segment, explode, roll_up, schema, segment_rows
 from ser_ray.pipelines.train import versions
@@ -117,7 +117,6 @@ class ShardScorer:
     """The worker: one shard of calls in, one file of rows out."""
 
     def __init__(self, ensemble: str, fingerprint: str, out: str, options: ScoreOptions) -> None:
-        pin_threads()
         self.ensemble, found = load_ensemble(ensemble)
         if found != fingerprint:
             raise RunFailed(f"the ensemble {ensemble} changed while the run was going on. Choose another -o.")

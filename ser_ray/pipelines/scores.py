@@ -109,7 +109,7 @@ def roll_up(
 
     Args:
         legs: all legs of the call, also silent ones.
-        segments: scored segments.
+        segments: scored segments in order of time.
         duration_s: length of the call.
         labels: order of the probabilities.
         negative: those labels that count as negative.

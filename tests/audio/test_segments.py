@@ -145,6 +145,19 @@ def test_long_speech_is_split_at_its_quietest_point():
     assert segments[-1][1] == pytest.approx(1000 * HOP)
 
 
+@settings(deadline=None)
+@given(rules(), st.integers(1, 700), st.floats(0.0, 0.99))
+def test_splitting_leaves_no_piece_too_short_to_be_kept(rules, count, missing):
+    duration_s = (count - missing) * HOP
+    probabilities = np.linspace(1.0, 0.5, count)  # falling, so that every split is as late as may be
+    segments, _ = segments_of(probabilities, rules, duration_s)
+    if duration_s < rules.min_s:
+        assert segments == []
+    else:
+        assert (segments[0][0], segments[-1][1]) == pytest.approx((0, duration_s))
+        assert all(end == start for (_, end), (start, _) in pairwise(segments))
+
+
 def test_a_recording_that_ends_while_speaking_ends_the_segment():
     segments, segmenter = segments_of(frames((0.1, 10), (0.9, 90)), SegmentRules(), duration_s=99.5 * HOP)
     assert segments == [pytest.approx((10 * HOP - 0.03, 99.5 * HOP))]
@@ -158,19 +171,19 @@ def test_a_leg_without_probabilities_has_no_segments():
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "wrong",
     [{"release": 0.6}, {"threshold": 1.2}, {"pad_s": 0.2}, {"pad_s": -0.1}, {"max_s": 1.0}, {"min_s": -1.0}],
     ids=str,
 )
-def test_contradicting_rules_are_refused(settings):
-    with pytest.raises(UsageError, match=next(iter(settings))):
-        SegmentRules(**settings)
+def test_contradicting_rules_are_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        SegmentRules(**wrong)
 
 
-@pytest.mark.parametrize("settings", [{"max_s": 1.2}, {"min_silence_s": 0.06}], ids=str)
-def test_rules_too_tight_for_the_hop_are_refused(settings):
-    rules = SegmentRules(**settings)
-    with pytest.raises(UsageError, match=next(iter(settings)) + r" \S+ is too short for hops of 0\.032 s"):
+@pytest.mark.parametrize("wrong", [{"max_s": 1.2}, {"min_silence_s": 0.06}], ids=str)
+def test_rules_too_tight_for_the_hop_are_refused(wrong):
+    rules = SegmentRules(**wrong)
+    with pytest.raises(UsageError, match=next(iter(wrong)) + r" \S+ is too short for hops of 0\.032 s"):
         Segmenter(HOP, rules)
 
 

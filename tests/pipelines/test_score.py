@@ -1,0 +1,251 @@
+"""Scoring: every call a row, whatever happens to the file or to the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from ser_ray import storage
+from ser_ray.audio import read_audio, resample
+from ser_ray.corpora import read_manifest
+from ser_ray.errors import BandMismatch, OutputConflict
+from ser_ray.models import save_model
+from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.score import ScoreOptions, ShardScorer, score
+from ser_ray.pipelines.train import train
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def rows_of(scores: Path | str, part: str = "calls") -> list[dict[str, Any]]:
+    """All rows of a scores folder in an order of their own."""
+    rows = storage.read_parquet(f"{scores}/{part}").to_pylist()
+    return sorted(rows, key=lambda row: (row["call_id"], row.get("leg", ""), row.get("start_s", 0.0)))
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def scores(deployment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run over the damaged archive."""
+    out = tmp_path_factory.mktemp("run") / "scores"
+    score(deployment.archive, deployment.ensemble, str(out))
+    return out
+
+
+def test_every_call_has_one_row_and_every_damage_its_status(deployment: Any, scores: Path) -> None:
+    rows = {row["call_id"]: row for row in rows_of(scores)}
+    listed = {p.name for p in Path(deployment.archive).glob("call-*")}
+    assert rows.keys() == listed
+    damaged = {
+        r["call"]: r for r in storage.read_parquet(f"{deployment.archive}/damaged.parquet").to_pylist()
+    }
+    assert len(damaged) >= 10
+    for call_id, row in rows.items():
+        expected = damaged[call_id]["status"] if call_id in damaged else "ok"
+        assert row["status"] == expected, (call_id, damaged.get(call_id), row["error"])
+        typed = [row["error_stage"], row["error_type"], row["error"]]
+        assert all(typed) if expected == "error" else not any(typed)
+
+
+def test_counts_of_the_run_add_up(deployment: Any, scores: Path) -> None:
+    run = json.loads((scores / "run.json").read_text())
+    counts, rows = run["counts"], rows_of(scores)
+    assert counts["listed"] == len(rows) == counts["ok"] + counts["no_speech"] + counts["error"]
+    assert sum(run["errors"].values()) == counts["error"]
+    assert run["audio_hours"] == pytest.approx(sum(r["duration_s"] for r in rows) / 3600)
+    assert run["complete"] is True
+    assert run["other_files"] == 2
+    assert run["ensemble"]["members"] == ["svm", "random_forest"]
+
+
+def test_segments_are_speech_of_the_right_leg_and_mostly_the_right_emotion(
+    deployment: Any, scores: Path
+) -> None:
+    truth = storage.read_parquet(f"{deployment.archive}/truth.parquet").to_pylist()
+    segments = rows_of(scores, "segments")
+    assert segments == sorted(
+        ({"call_id": r["call_id"], **s} for r in rows_of(scores) for s in r["segments"]),
+        key=lambda row: (row["call_id"], row["leg"], row["start_s"]),
+    )
+    right = total = 0.0
+    for segment in segments:
+        assert 0.5 <= round(segment["end_s"] - segment["start_s"], 3) <= 15.0
+        assert sum(segment["p"].values()) == pytest.approx(1.0, abs=1e-4)
+        for turn in truth:
+            if (turn["call"], turn["leg"]) == (segment["call_id"], segment["leg"]):
+                shared = min(turn["end_s"], segment["end_s"]) - max(turn["start_s"], segment["start_s"])
+                total += max(shared, 0.0)
+                right += max(shared, 0.0) * (turn["emotion"] == segment["emotion"])
+    spoken = sum(turn["end_s"] - turn["start_s"] for turn in truth)
+    assert total > 0.8 * spoken
+    assert right > 0.7 * total  # three emotions, the speakers were heard in training
+
+
+def test_finished_run_does_nothing_again(deployment: Any, scores: Path) -> None:
+    before = files_of(scores)
+    run = score(deployment.archive, deployment.ensemble, str(scores))
+    assert run == json.loads((scores / "run.json").read_text())
+    assert files_of(scores) == before
+
+
+def test_rows_lost_with_a_shard_come_back_the_same(deployment: Any, scores: Path, tmp_path: Path) -> None:
+    shutil.copytree(scores, tmp_path / "scores")
+    lost = sorted((tmp_path / "scores" / "calls").iterdir())[0]
+    lost.unlink()
+    (lost.parent / ".partial-1-left.parquet").write_bytes(b"half")
+    kept = files_of(lost.parent)
+    score(deployment.archive, deployment.ensemble, str(tmp_path / "scores"))
+    assert rows_of(tmp_path / "scores") == rows_of(scores)
+    assert rows_of(tmp_path / "scores", "segments") == rows_of(scores, "segments")
+    after = files_of(lost.parent)
+    assert {p: t for p, t in after.items() if p in kept} == {
+        p: t for p, t in kept.items() if ".partial" not in p
+    }
+
+
+@pytest.mark.parametrize("change", ["ensemble", "option", "archive"])
+def test_another_run_never_mixes_into_old_output(
+    deployment: Any, scores: Path, tmp_path: Path, change: str
+) -> None:
+    archive, ensemble, options = deployment.archive, deployment.ensemble, ScoreOptions()
+    if change == "ensemble":
+        ensemble = str(Path(ensemble) / "members" / "svm")
+    elif change == "option":
+        options = ScoreOptions(legs=("left", "right"))
+    else:
+        shutil.copytree(scores, tmp_path / "scores")
+        archive = str(tmp_path / "calls")
+        shutil.copytree(deployment.archive, archive, copy_function=shutil.copy2)
+        about = json.loads((tmp_path / "scores" / "plan.json").read_text())
+        (tmp_path / "scores" / "plan.json").write_text(json.dumps({**about, "archive": archive}))
+        shutil.copy(Path(archive) / "call-0001.wav", Path(archive) / "call-9999.wav")
+        scores = tmp_path / "scores"
+    before = files_of(scores)
+    with pytest.raises(OutputConflict, match="1 files are new" if change == "archive" else change):
+        score(archive, ensemble, str(scores), options)
+    assert files_of(scores) == before
+
+
+@pytest.mark.cluster
+def test_killed_driver_started_again_ends_with_the_rows_of_an_undisturbed_run(
+    deployment: Any, scores: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores"
+    command = [sys.executable, "-m", "ser_ray.cli", "score", deployment.archive, "-m", deployment.ensemble]
+    command += ["-o", str(out), "--max-errors", "100%"]
+    for seen in ("plan.json", "calls/*.parquet"):
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not any(out.glob(seen)) and driver.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        assert not (out / "segments").exists()
+    kept = files_of(out / "calls")
+    assert kept
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    assert rows_of(out) == rows_of(scores)
+    assert rows_of(out, "segments") == rows_of(scores, "segments")
+    assert {p: t for p, t in files_of(out / "calls").items() if p in kept} == kept
+
+
+@pytest.fixture(scope="module")
+def scorer(deployment: Any, tmp_path_factory: pytest.TempPathFactory) -> ShardScorer:
+    """A worker in this process."""
+    from ser_ray.fusion import load_ensemble
+
+    _, fingerprint = load_ensemble(deployment.ensemble)
+    out = str(tmp_path_factory.mktemp("scorer"))
+    return ShardScorer(deployment.ensemble, fingerprint, out, ScoreOptions())
+
+
+def score_one(scorer: ShardScorer, path: Path) -> dict[str, Any]:
+    return scorer.score([{"call_id": path.name, "uri": str(path)}], Stopwatch())[0]
+
+
+def test_call_scored_alone_equals_call_scored_in_company(
+    deployment: Any, scores: Path, scorer: ShardScorer
+) -> None:
+    together = [row for row in rows_of(scores) if row["status"] == "ok"][:4]
+    for row in together:
+        alone = score_one(scorer, Path(row["uri"]))
+        assert len(alone["segments"]) == len(row["segments"])
+        for a, b in zip(alone["segments"], row["segments"], strict=True):
+            assert (a["leg"], a["emotion"]) == (b["leg"], b["emotion"])
+            assert (a["start_s"], a["end_s"]) == pytest.approx((b["start_s"], b["end_s"]), abs=1e-4)
+            assert list(a["p"].values()) == pytest.approx(list(b["p"].values()), abs=1e-5)
+
+
+def test_same_sound_on_both_channels_is_scored_once(
+    deployment: Any, scorer: ShardScorer, tmp_path: Path
+) -> None:
+    stereo, rate = sf.read(sorted(Path(deployment.archive).glob("call-*"))[0])
+    voice = stereo.sum(axis=1)
+    sf.write(tmp_path / "dual.wav", np.stack([voice, voice], axis=1), rate)
+    sf.write(tmp_path / "mono.wav", voice, rate)
+    dual, mono = (score_one(scorer, tmp_path / name) for name in ("dual.wav", "mono.wav"))
+    assert (dual["dual_mono"], mono["dual_mono"]) == (True, False)
+    assert [leg["leg"] for leg in dual["legs"]] == [leg["leg"] for leg in mono["legs"]] == ["mono"]
+    assert dual["segments"] == mono["segments"] != []
+
+
+def test_third_channel_gets_a_leg_of_its_own(deployment: Any, scorer: ShardScorer, tmp_path: Path) -> None:
+    stereo, rate = sf.read(sorted(Path(deployment.archive).glob("call-*"))[0])
+    sf.write(tmp_path / "three.wav", np.column_stack([stereo, np.zeros(len(stereo))]), rate)
+    row = score_one(scorer, tmp_path / "three.wav")
+    assert [leg["leg"] for leg in row["legs"]] == ["agent", "customer", "channel-3"]
+    assert row["legs"][2]["speech_s"] == 0.0
+
+
+def test_long_call_is_cut_like_its_parts(deployment: Any, scorer: ShardScorer, tmp_path: Path) -> None:
+    stereo, rate = sf.read(sorted(Path(deployment.archive).glob("call-*"))[0])
+    pause = np.zeros((3 * rate - len(stereo) % rate, 2))
+    once = np.concatenate([stereo, pause])
+    sf.write(tmp_path / "long.wav", np.tile(once, (6, 1)), rate)
+    row = score_one(scorer, tmp_path / "long.wav")
+    first = [s for s in row["segments"] if s["end_s"] < len(once) / rate]
+    third = [s for s in row["segments"] if 2 <= s["start_s"] / (len(once) / rate) < 3]
+    shift = 2 * len(once) / rate
+    assert len(first) == len(third) > 1
+    for a, b in zip(first, third, strict=True):
+        assert (a["start_s"] + shift, a["end_s"] + shift) == pytest.approx(
+            (b["start_s"], b["end_s"]), abs=0.1
+        )
+
+
+def test_wide_band_model_refuses_telephone_calls_and_says_the_mend(
+    corpus: str, deployment: Any, tmp_path: Path
+) -> None:
+    wide, _ = train("svm", read_manifest(corpus), deployment.store)
+    save_model(wide, str(tmp_path / "wide"))
+    with pytest.raises(BandMismatch, match="--band telephone"):
+        score(deployment.archive, str(tmp_path / "wide"), str(tmp_path / "scores"))
+    assert not (tmp_path / "scores").exists()
+    (tmp_path / "calls").mkdir()
+    utterance = read_manifest(corpus)["uri"][0].as_py()
+    shutil.copy(utterance, tmp_path / "calls" / "wide.wav")
+    phone, rate = read_audio(sorted(map(str, Path(deployment.archive).glob("call-*")))[0])
+    sf.write(tmp_path / "calls" / "phone.wav", phone, rate)
+    sf.write(tmp_path / "calls" / "upsampled.wav", resample(phone, rate, 16000), 16000)
+    score(str(tmp_path / "calls"), str(tmp_path / "wide"), str(tmp_path / "scores"))
+    rows = {row["call_id"]: row for row in rows_of(tmp_path / "scores")}
+    assert rows["wide.wav"]["status"] == "ok"
+    for name in ("phone.wav", "upsampled.wav"):
+        assert (rows[name]["error_stage"], rows[name]["error_type"]) == ("band", "band_mismatch")
+    options = ScoreOptions(allow_band_mismatch=True)
+    score(str(tmp_path / "calls"), str(tmp_path / "wide"), str(tmp_path / "allowed"), options)
+    assert {row["status"] for row in rows_of(tmp_path / "allowed")} == {"ok"}

@@ -1,0 +1,157 @@
+"""The command line as its user meets it: exit codes, one clear line, JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ser_ray import cli
+from ser_ray.corpora import read_manifest
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `ser-ray ARGUMENTS`, in this process."""
+    monkeypatch.setattr(sys, "argv", ["ser-ray", *map(str, arguments)])
+    monkeypatch.setattr(cli.console, "file", None, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+VERBS = [c.name or c.callback.__name__ for c in cli.app.registered_commands]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb_has_an_example(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run(capsys, monkeypatch, verb, "--help")
+    assert code == 0
+    assert f"Example: ser-ray {verb}" in " ".join(out.split())
+
+
+def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[object], str]]:
+    """Wrong requests by name: arguments, and a word of the mend."""
+    (tmp / "empty").mkdir()
+    (tmp / "text.parquet").write_text("not parquet")
+    (tmp / "labels.csv").write_text("path,mood\na.wav,angry\n")
+    (tmp / "unknown.csv").write_text("path,emotion\na.wav,angry\nb.wav,grumpy\n")
+    (tmp / "occupied").mkdir()
+    (tmp / "occupied" / "thesis.txt").write_text("mine")
+    table = pq.read_table(corpus)
+    pq.write_table(table.drop(["uri"]), tmp / "no-uri.parquet")
+    pq.write_table(pa.concat_tables([table, table]), tmp / "twice.parquet")
+    s, o = ["--store", tmp / "store"], ["-o", tmp / "out"]
+    return {
+        "no verb like it": (["scores"], "No such command"),
+        "missing option": (["fuse", "a", "b"], "--output"),
+        "corpus": (["index", "emodbb", tmp, *o], "emodb"),
+        "no folder": (["index", "emodb", tmp / "gone", *o], "not found"),
+        "empty folder": (["index", "emodb", tmp / "empty", *o], "03a01Fa.wav"),
+        "csv column": (["index", "csv", tmp / "labels.csv", *o], "--map emotion="),
+        "csv label": (["index", "csv", tmp / "unknown.csv", *o], "--label grumpy="),
+        "map form": (["index", "csv", tmp / "labels.csv", *o, "--map", "emotion"], "NAME=VALUE"),
+        "no manifest": (["extract", tmp / "gone.parquet", *o], "not found"),
+        "no parquet": (["extract", tmp / "text.parquet", *o], "ser-ray index"),
+        "lacks a column": (["extract", tmp / "no-uri.parquet", *o], "'uri'"),
+        "ids twice": (["extract", tmp / "twice.parquet", *o], "more than once"),
+        "feature": (["extract", corpus, *o, "-f", "mfc"], "mfcc"),
+        "parameter": (["extract", corpus, *o, "-f", "mfcc(size=3)"], "size"),
+        "family": (["train", "forest", corpus, *s, *o], "random_forest"),
+        "setting": (["train", "svm", corpus, *s, *o, "--set", "D=1"], "C"),
+        "band": (["train", "svm", corpus, *s, *o, "--band", "phone"], "telephone"),
+        "occupied output": (["train", "svm", corpus, *s, "-o", tmp / "occupied"], "another -o"),
+        "rule": (["fuse", "a", "b", *o, "--rule", "papers"], "paper"),
+        "one model": (["fuse", tmp / "empty", *o], "two models"),
+        "no model": (["fuse", tmp / "empty", tmp / "occupied", *o], "model.json"),
+        "protocol": (["evaluate", "svm", corpus, *s, "--protocol", "losso"], "loso"),
+        "no target": (["evaluate", tmp / "gone", corpus, *s], "svm"),
+        "no archive": (["score", tmp / "gone", "-m", ensemble, *o], "not found"),
+        "no call": (["score", tmp / "empty", "-m", ensemble, *o], "no recording"),
+        "no ensemble": (["score", tmp / "empty", "-m", tmp / "empty", *o], "ensemble.json"),
+        "max errors": (["score", tmp, "-m", tmp, *o, "--max-errors", "many"], "max_errors"),
+        "legs": (["score", tmp, "-m", tmp, *o, "--legs", "a,a"], "legs"),
+        "calls": (["simulate", corpus, *o, "--calls", "0"], "at least one call"),
+        "codec": (["simulate", corpus, *o, "--codec", "ulaw"], "mulaw"),
+        "no scores": (["report", tmp / "empty"], "run.json"),
+        "demo in a used folder": (["demo", tmp / "occupied"], "another"),
+    }
+
+
+def test_wrong_requests_end_with_code_2_and_one_line_that_says_the_mend(
+    corpus: str,
+    deployment: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = bad_requests(corpus, deployment.ensemble, tmp_path)
+    before = sorted(p for p in tmp_path.rglob("*") if "store" not in p.parts)
+    wrong = {}
+    for name, (arguments, mend) in requests.items():
+        code, _, err = run(capsys, monkeypatch, *arguments)
+        if code != 2 or err.count("\n") != 1 or not err.startswith("error: ") or mend not in err:
+            wrong[name] = (code, err)
+    assert wrong == {}
+    assert sorted(p for p in tmp_path.rglob("*") if "store" not in p.parts) == before
+
+
+def test_index_extract_train_fuse_evaluate_score_report_by_command(
+    corpus: str,
+    deployment: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ok(*arguments: object) -> str:
+        code, out, err = run(capsys, monkeypatch, *arguments)
+        assert code == 0, err
+        return out
+
+    rows = read_manifest(corpus).to_pylist()
+    lines = [f"{r['uri']};{r['emotion']};{r['speaker']}" for r in rows]
+    (tmp_path / "labels.csv").write_text("\n".join(["file;mood;who", *lines]))
+    manifest, store = tmp_path / "corpus.parquet", tmp_path / "store"
+    columns = ["--map", "uri=file", "--map", "emotion=mood", "--map", "speaker=who"]
+    index = json.loads(ok("index", "csv", tmp_path / "labels.csv", "-o", manifest, *columns, "--json"))
+    assert (index["utterances"], index["speakers"]) == (60, 5)
+    extracted = json.loads(ok("extract", manifest, "-o", store, "-f", "mfcc_stats", "--json"))
+    assert extracted["extracted"] == 60
+    common = [manifest, "--store", store, "--json"]
+    for family, setting in (("svm", "C=5"), ("random_forest", "trees=20")):
+        trained = json.loads(
+            ok("train", family, *common, "-o", tmp_path / family, "--set", setting, "--band", "telephone")
+        )
+        assert trained["band"] == "telephone"
+    members = [tmp_path / "svm", tmp_path / "random_forest"]
+    fused = ok("fuse", *members, "-o", tmp_path / "ensemble", "--rule", "soft")
+    assert "rule soft (chosen)" in fused
+    code, _, err = run(capsys, monkeypatch, "fuse", *members, "-o", tmp_path / "ensemble")
+    assert code == 2
+    assert "--overwrite" in err
+    evaluated = ok("evaluate", tmp_path / "ensemble", manifest, "--store", store, "-o", tmp_path / "figures")
+    assert "verdict: speaker-independent" in evaluated
+    score = ["score", deployment.archive, "-m", tmp_path / "ensemble", "-o", tmp_path / "scores"]
+    code, out, err = run(capsys, monkeypatch, *score)
+    assert code == 1
+    assert "--max-errors" in err
+    assert "40 listed = 28 ok + 1 no speech + 11 failed" in out
+    assert json.loads(ok(*score, "--max-errors", "30%", "--json"))["counts"]["error"] == 11
+    ok("report", tmp_path / "scores")
+    assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
+
+
+def test_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "ser_ray.cli", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "simulate" in done.stdout
