@@ -157,11 +157,10 @@ def _by_part(parts: dict[str, np.ndarray], rows: int) -> list[Fold]:
 
 def _labels(table: pa.Table, at_least: int) -> np.ndarray:
     labels = np.array(table["emotion"].to_pylist())
-    names, counts = np.unique(labels, return_counts=True)
-    if counts.min() < at_least:
+    rarest, count = Counter(labels.tolist()).most_common()[-1]
+    if count < at_least:
         raise BadManifest(
-            f"{names[counts.argmin()]!r} has {counts.min()} utterances; "
-            f"this protocol needs {at_least} of each emotion."
+            f"{rarest!r} has {count} utterances; this protocol needs {at_least} of each emotion."
         )
     return labels
 

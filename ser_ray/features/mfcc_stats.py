@@ -13,6 +13,7 @@ from ser_ray.features.feature import Array, parameter
 from ser_ray.features.pitch import LOWEST_HZ
 from ser_ray.features.spectrum import SpectralFeature, power_of_two
 
+HIGHEST_FMIN, LOWEST_FMAX = 1000.0, 3000.0  # Hz
 LONGEST_HOP_S = 0.011  # with room for the rounding of 10 ms to samples
 
 
@@ -44,8 +45,12 @@ class MfccStats(SpectralFeature):
             raise self._refusal("n_fft", self.n_fft, f"window and a period of {LOWEST_HZ:g} Hz do not fit")
         if self.hop > LONGEST_HOP_S * self.rate:
             raise self._refusal(
-                "hop", self.hop, f"modulations to 50 Hz need {LONGEST_HOP_S * 1000:g} ms or less"
+                "hop", self.hop, f"modulations to 50 Hz need {1000 * LONGEST_HOP_S:g} ms or less"
             )
+        if self.fmin > HIGHEST_FMIN:
+            raise self._refusal("fmin", self.fmin, f"levels below 2 kHz need {HIGHEST_FMIN:g} Hz or less")
+        if self.fmax < LOWEST_FMAX:
+            raise self._refusal("fmax", self.fmax, f"levels above 2 kHz need {LOWEST_FMAX:g} Hz or more")
         if self.n > self.n_mels:
             raise self._refusal("n", self.n, f"there are n_mels={self.n_mels} bands")
         self.filters(self.n_mels)

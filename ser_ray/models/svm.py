@@ -47,7 +47,7 @@ class KernelMachines:
             dual[k, machine.support_] = machine.dual_coef_[0]
             self.intercept[k] = machine.intercept_[0]
         used = np.flatnonzero(np.any(dual != 0, axis=0))
-        self.support, self.dual = Z[used].astype(np.float32), dual[:, used]
+        self.support, self.dual = Z[used].astype(np.float32), np.ascontiguousarray(dual[:, used])
         return self
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:

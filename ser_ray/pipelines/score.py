@@ -9,6 +9,7 @@ SCORES/plan.parquet, plan.json    what is to be done, and with what: settled bef
 from __future__ import annotations
 
 import json
+import resource
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -129,7 +130,8 @@ class ShardScorer:
         watch = Stopwatch()
         rows = self.score(shard["calls"], watch)
         with watch.stage("write"):
-            about = {"seconds": watch.seconds}
+            peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
             table = pa.Table.from_pylist(rows, schema=self.schema)
             table = table.replace_schema_metadata({METADATA: json.dumps(about)})
             storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
@@ -287,9 +289,12 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
     errors: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
     audio_s = speech_s = 0.0
+    peak_mib = 0
     for file in _shard_files(out):
         calls = storage.read_parquet(file, ["status", "error_type", "duration_s", "speech_s"])
-        seconds.update(json.loads(calls.schema.metadata[METADATA])["seconds"])
+        about = json.loads(calls.schema.metadata[METADATA])
+        seconds.update(about["seconds"])
+        peak_mib = max(peak_mib, about["peak_mib"])
         counts.update(calls["status"].to_pylist())
         errors.update(kind for kind in calls["error_type"].to_pylist() if kind)
         audio_s += sum(calls["duration_s"].to_pylist())
@@ -303,6 +308,7 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
         "wall_s": wall_s,
         "times_real_time": audio_s / wall_s,
         "core_times_real_time": audio_s / busy_s if busy_s else 0.0,
+        "peak_worker_mib": peak_mib,
         "stage_seconds": {stage: round(value, 3) for stage, value in seconds.items()},
     }
 

@@ -189,7 +189,7 @@ def test_get_reads_back_every_spec(**values):
 
 
 CHANGES = {
-    "window": 190, "hop": 84, "n_fft": 2048, "fmin": 250.0, "fmax": 3300.0, 
+    "window": 190, "hop": 84, "n_fft": 2048, "fmin": 250.0, "fmax": 3300.0,
     "preemphasis": 0.5, "n": 12, "n_mels": 70, "deltas": 1, "lifter": 22, "top_db": 70.0, "bands": 50,
 }  # fmt: skip
 

@@ -140,6 +140,8 @@ def test_percentiles_are_those_of_numpy(frames):
     [
         ("mfcc_stats(n_fft=640)", "a period of 60 Hz"),
         ("mfcc_stats(hop=320)", "modulations to 50 Hz"),
+        ("mfcc_stats(fmin=2000)", "below 2 kHz"),
+        ("mfcc_stats(fmax=1500)", "above 2 kHz"),
         ("mfcc_stats(n=3)", "n=3 will not do"),
         ("mfcc_stats(n=41)", "n_mels=40"),
     ],
@@ -150,7 +152,9 @@ def test_settings_that_leave_a_statistic_undefined_are_refused(spec, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("spec", ["mfcc_stats(rate=44100)", "mfcc_stats(hop=8)", "mfcc_stats(n=6,n_mels=8)"])
+@pytest.mark.parametrize(
+    "spec", ["mfcc_stats(rate=44100)", "mfcc_stats(hop=8)", "mfcc_stats(n=6,n_mels=8,fmin=1000,fmax=3000)"]
+)
 def test_other_rates_and_sizes_work(spec):
     feature = features.get(spec)
     values = feature(voice(150, 1.0, feature.rate))

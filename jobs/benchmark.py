@@ -1,0 +1,59 @@
+"""Speed and memory against a baseline in the same run.
+
+python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
+python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from ser_ray.corpora import read_manifest
+from ser_ray.errors import SerRayError
+from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_score
+from ser_ray.pipelines.cluster import connect
+
+
+def main() -> int:
+    """Run one benchmark; its figures are printed one a line, and as JSON on the last line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--address", help="Ray cluster; this machine without it")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    extract = verbs.add_parser("extract", help="extraction on Ray beside a plain loop")
+    extract.add_argument("manifest")
+    extract.add_argument("--feature", default="mfcc_stats")
+    extract.add_argument("--hours", type=float, default=10.0, help="of audio, by repeating the manifest")
+    score = verbs.add_parser("score", help="scoring, by stage")
+    score.add_argument("archive")
+    score.add_argument("-m", "--model", required=True, help="ensemble directory")
+    for verb in (extract, score):
+        verb.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    try:
+        connect(given.address)
+        if given.verb == "extract":
+            figures = benchmark_extract(
+                read_manifest(given.manifest), given.feature, given.hours, given.repeats
+            )
+        else:
+            figures = benchmark_score(given.archive, given.model, given.repeats)
+    except SerRayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    for name, value in figures.items():
+        print(f"{name:36s} {_text(value)}")
+    print(json.dumps(figures))
+    return 0
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Speed and memory, measured against a baseline in the same run: medians and ratios.
+
+The machine's cores may be shared, so figures are medians over repeats, and the baseline and the product
+take turns.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+
+from ser_ray import features, storage
+from ser_ray.audio.band import in_band
+from ser_ray.audio.decode import AudioReader, read_audio
+from ser_ray.errors import UnreadableAudio
+from ser_ray.pipelines.cluster import connect
+from ser_ray.pipelines.extract import extract
+from ser_ray.pipelines.plan import list_calls
+from ser_ray.pipelines.score import ScoreOptions, score
+
+
+def benchmark_extract(manifest: pa.Table, spec: str, hours: float, repeats: int) -> dict[str, Any]:
+    """Extraction on Ray beside a plain single-process loop over the same files.
+
+    Args:
+        manifest: rows, repeated under new ids until there are `hours` of audio.
+        spec: the feature.
+        hours: of audio.
+        repeats: of both, in turn.
+
+    Returns:
+        Audio hours, files, times real time of each, and `ratio`: speed on Ray to cores x plain loop.
+    """
+    cpus = connect()
+    once_s = _plain_loop(manifest, spec)[1]
+    work = _repeated(manifest, max(1, round(hours * 3600 / once_s)))
+    plain, ours = [], []
+    for _ in range(repeats):
+        wall_s, audio_s = _plain_loop(work, spec)
+        plain.append(audio_s / wall_s)
+        with tempfile.TemporaryDirectory() as store:
+            done = extract(work, store, [spec])
+            ours.append(done.audio_s / done.wall_s)
+    return {
+        "feature": spec,
+        "files": len(work),
+        "audio_hours": once_s * (len(work) / len(manifest)) / 3600,
+        "cores": cpus,
+        "repeats": repeats,
+        "plain_times_real_time": median(plain),
+        "ray_times_real_time": median(ours),
+        "ray_times_real_time_per_core": median(ours) / cpus,
+        "ray_files_per_s": median(ours) / (once_s / len(manifest)),
+        "ratio": median(o / (cpus * p) for o, p in zip(ours, plain, strict=True)),
+    }
+
+
+def benchmark_score(archive: str, ensemble: str, repeats: int) -> dict[str, Any]:
+    """Scoring: speed a core, where the time goes, memory; beside it the floor, reading and decoding alone.
+
+    Args:
+        archive: calls.
+        ensemble: ensemble directory.
+        repeats: of both, in turn.
+
+    Returns:
+        Times real time by the clock and by the workers' own time, seconds of each stage for an hour of
+        audio, the floor's, and the largest resident memory of a worker, MiB.
+    """
+    cpus = connect()
+    floors, runs = [], []
+    for _ in range(repeats):
+        floors.append(_decode_only(archive))
+        with tempfile.TemporaryDirectory() as out:
+            runs.append(score(archive, ensemble, storage.join(out, "scores"), ScoreOptions()))
+    hours = runs[0]["audio_hours"]
+    stages = runs[0]["stage_seconds"]
+    return {
+        "calls": runs[0]["counts"]["listed"],
+        "audio_hours": hours,
+        "speech_hours": runs[0]["speech_hours"],
+        "cores": cpus,
+        "repeats": repeats,
+        "times_real_time_per_core_by_clock": median(r["times_real_time"] for r in runs) / cpus,
+        "times_real_time_per_core_at_work": median(r["core_times_real_time"] for r in runs),
+        "seconds_per_audio_hour": {
+            s: median(r["stage_seconds"].get(s, 0.0) for r in runs) / hours for s in stages
+        },
+        "floor_seconds_per_audio_hour": median(floors) / hours,
+        "peak_worker_mib": max(r["peak_worker_mib"] for r in runs),
+    }
+
+
+def _plain_loop(manifest: pa.Table, spec: str) -> tuple[float, float]:
+    """What users would write: read, compute, keep; seconds by the clock, and of audio."""
+    feature, audio_s, kept = features.get(spec), 0.0, []
+    columns = (manifest[c].to_pylist() for c in ("uri", "start_s", "end_s", "channel"))
+    started = time.perf_counter()
+    for uri, start_s, end_s, channel in zip(*columns, strict=True):
+        wave, rate = read_audio(uri, None, start_s, end_s, channel)
+        audio_s += len(wave) / rate
+        kept.append(feature(in_band(wave, rate, feature.rate, feature.band)))
+    return time.perf_counter() - started, audio_s
+
+
+def _decode_only(archive: str) -> float:
+    """Seconds to read and decode every call, in one process."""
+    calls, _ = list_calls(archive)
+    started = time.perf_counter()
+    for call in calls:
+        try:
+            with storage.local_copy(call.uri) as path, AudioReader(path) as reader:
+                for _ in reader.blocks():
+                    pass
+        except UnreadableAudio:
+            continue
+    return time.perf_counter() - started
+
+
+def _repeated(manifest: pa.Table, times: int) -> pa.Table:
+    column = manifest.schema.get_field_index("id")
+    ids: Sequence[str] = manifest["id"].to_pylist()
+    copies = [
+        manifest.set_column(column, manifest.schema.field(column), pa.array([f"{i}#{n}" for i in ids]))
+        for n in range(times)
+    ]
+    return pa.concat_tables(copies)
