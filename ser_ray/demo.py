@@ -114,7 +114,7 @@ def _step(console: Console, number: int, what: str) -> Iterator[None]:
 def _say_what_next(console: Console, root: str, page: str, seconds: float) -> None:
     shown = Path(root).name
     console.print(
-        f"\nDone in {seconds:.0f} s. The speech is synthetic: its figures measure the machinery, nothing else."
+        f"\nDone in {seconds:.0f} s. The speech is synthetic: its figures measure the machinery only."
     )
     console.print(f"[bold]Look at[/]  {page}")
     console.print(f"          {root}/scores/calls/*.parquet (one row a call), run.json (counts, speed)")

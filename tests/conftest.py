@@ -45,7 +45,9 @@ def local_ray() -> Iterator[None]:
 
     from ser_ray.pipelines import cluster
 
-    ray.init(num_cpus=4, include_dashboard=False, object_store_memory=300_000_000, log_to_driver=False)
+    ray.init(
+        "local", num_cpus=4, include_dashboard=False, object_store_memory=300_000_000, log_to_driver=False
+    )
     assert cluster.connect() == 4
     yield
     ray.shutdown()

@@ -62,7 +62,7 @@ def fit_fusion(rule: str, p: np.ndarray, y: np.ndarray, groups: np.ndarray | Non
         fused, stacker = cross_fitted(p, y, groups, seed), fit_stacking(p, y)
     else:
         fused, stacker = normalise(RULES[rule](p)), None
-    return Fusion(rule, fit_calibration(fused, y, offsets=False), stacker)
+    return Fusion(rule, fit_calibration(fused, y), stacker)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def load_ensemble(uri: str) -> tuple[Ensemble, str]:
         fingerprint = directory_fingerprint(folder)
         if (folder / "model.json").exists():
             model = read_model(folder)
-            alone = Fusion("soft", Calibration(1.0, (0.0,) * len(model.labels)))
+            alone = Fusion("soft", Calibration(1.0))
             return Ensemble({storage.name(uri): model}, alone), fingerprint
         return _read(folder), fingerprint
 
@@ -194,7 +194,7 @@ def _read(folder: Path) -> Ensemble:
             members=members,
             fusion=Fusion(
                 rule,
-                read_calibration(description["calibration"], labels),
+                read_calibration(description["calibration"]),
                 _read_stacker(folder, len(names), len(labels)) if rule == STACKING else None,
             ),
             card={k: v for k, v in description.items() if k not in known},
@@ -212,6 +212,6 @@ def _read(folder: Path) -> Ensemble:
 def _read_stacker(folder: Path, members: int, labels: int) -> Stacker:
     tensors = load_file(folder / "stacking.safetensors")
     stacker = Stacker(tensors["weight"], tensors["bias"])
-    if stacker.weight.shape != (members * labels, labels) or stacker.bias.shape != (labels,):
+    if stacker.weight.shape != (members,) or stacker.bias.shape != (labels,):
         raise ValueError(f"stacking weights {stacker.weight.shape} for {members} members")
     return stacker

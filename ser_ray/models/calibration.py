@@ -1,8 +1,8 @@
 """Calibration: a classifier's probabilities brought to what they are worth on unseen speakers.
 
-One scale and one offset a class on the log-probabilities (vector scaling with a shared scale; Guo et
-al. 2017), fitted on out-of-fold predictions. Classes weigh alike in the fit: how often an emotion was
-recorded for a corpus says nothing about calls, so the posteriors assume equal priors.
+Temperature scaling (Guo et al. 2017): one number, fitted on out-of-fold predictions, which never changes
+the most probable class. Classes weigh alike in the fit: how often an emotion was recorded for a corpus
+says nothing about calls, so the posteriors assume equal priors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -20,41 +20,29 @@ LOG_SCALE = (-4.0, 4.0)  # bounds of the scale: predictions that are all right, 
 
 @dataclass(frozen=True)
 class Calibration:
-    """softmax(scale * log p + offset): `scale` one number, `offset` [classes]."""
+    """softmax(scale * log p); `scale` is the inverse temperature."""
 
     scale: float
-    offset: tuple[float, ...]
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Calibrated probabilities [rows, classes]."""
-        return np.asarray(softmax(self.scale * _log(probabilities) + np.array(self.offset), axis=1))
+        return np.asarray(softmax(self.scale * _log(probabilities), axis=1))
 
 
-def fit_calibration(probabilities: np.ndarray, y: np.ndarray, offsets: bool = True) -> Calibration:
+def fit_calibration(probabilities: np.ndarray, y: np.ndarray) -> Calibration:
     """Fit on predictions for rows that the classifier did not learn from.
 
     Args:
         probabilities: [rows, classes].
         y: true class of each row [rows].
-        offsets: fit the offsets too; without them the most probable class never changes.
     """
-    logp, n_classes = _log(probabilities), probabilities.shape[1]
-    weight = compute_sample_weight("balanced", y) / len(y)
-    target = np.eye(n_classes)[y]
+    logp, weight, rows = _log(probabilities), compute_sample_weight("balanced", y), np.arange(len(y))
 
-    def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
-        scale, offset = np.exp(x[0]), x[1:] if offsets else np.zeros(n_classes)
-        log_q = log_softmax(scale * logp + offset, axis=1)
-        error = (np.exp(log_q) - target) * weight[:, None]
-        value = -(weight * log_q[np.arange(len(y)), y]).sum() + 1e-2 * (offset**2).sum()
-        gradient = np.concatenate([[scale * (error * logp).sum()], error.sum(0) + 2e-2 * offset])
-        return value, gradient if offsets else gradient[:1]
+    def loss(log_scale: float) -> float:
+        return -float(weight @ log_softmax(np.exp(log_scale) * logp, axis=1)[rows, y])
 
-    free = np.zeros(1 + n_classes * offsets)
-    bounds = [LOG_SCALE, *[(None, None)] * (len(free) - 1)]
-    found = minimize(loss, free, jac=True, method="L-BFGS-B", bounds=bounds).x
-    offset = found[1:] if offsets else np.zeros(n_classes)
-    return Calibration(float(np.exp(found[0])), tuple(float(o) for o in offset))
+    found = minimize_scalar(loss, bounds=LOG_SCALE, method="bounded", options={"xatol": 1e-6})
+    return Calibration(float(np.exp(found.x)))
 
 
 def _log(probabilities: np.ndarray) -> np.ndarray:

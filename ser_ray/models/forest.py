@@ -48,7 +48,7 @@ FAMILY = Family(
     name="random_forest",
     summary="random forest",
     features=("mfcc_stats",),
-    defaults={"trees": 500, "max_features": 0.1, "min_leaf": 1},
+    defaults={"trees": 500, "max_features": 0.05, "min_leaf": 1},
     space={
         "trees": {"type": "int", "low": 100, "high": 1000},
         "max_features": {"type": "log", "low": 0.02, "high": 0.5},

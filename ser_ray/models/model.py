@@ -2,7 +2,7 @@
 
 MODEL/model.json     family, settings, features with fingerprints, labels in order, rate, band,
                      calibration, metrics, corpora, seed, versions
-     /*.safetensors, *.ubj, *.skops     weights; none executes code when loaded
+     /*.safetensors, *.json, *.skops     weights; none executes code when loaded
      /oof.parquet    out-of-fold probabilities of the training utterances
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -154,7 +155,7 @@ def read_model(folder: Path) -> Model:
             features=tuple(_feature(f["spec"], f["fingerprint"]) for f in description["features"]),
             labels=labels,
             classifier=family(description["family"]).load(folder),
-            calibration=read_calibration(description["calibration"], labels),
+            calibration=read_calibration(description["calibration"]),
             out_of_fold=_read_out_of_fold(folder, labels),
             card={k: v for k, v in description.items() if k not in known},
         )
@@ -177,16 +178,16 @@ def check_format(found: Any, folder: Path) -> None:
         raise BadModel(f"{folder} has format {found!r}; this version reads {FORMAT}.")
 
 
-def read_calibration(stored: Mapping[str, Any], labels: tuple[str, ...]) -> Calibration:
+def read_calibration(stored: Mapping[str, Any]) -> Calibration:
     """The calibration that a model's or an ensemble's JSON holds.
 
     Raises:
-        ValueError: it is of another number of labels.
+        ValueError: its scale is no positive number.
     """
-    calibration = Calibration(float(stored["scale"]), tuple(map(float, stored["offset"])))
-    if len(calibration.offset) != len(labels):
-        raise ValueError(f"a calibration of {len(calibration.offset)} labels, where there are {len(labels)}")
-    return calibration
+    scale = float(stored["scale"])
+    if not 0 < scale < math.inf or set(stored) != {"scale"}:
+        raise ValueError(f"a calibration is one positive scale, not {stored}")
+    return Calibration(scale)
 
 
 def first_line(error: Exception) -> str:

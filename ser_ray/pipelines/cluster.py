@@ -42,7 +42,7 @@ def connect(address: str | None = None) -> int:
         )
         try:
             with _core_silenced():
-                ray.init(address=known, log_to_driver=False, logging_level=logging.ERROR, **local)
+                ray.init(known or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RunFailed(
                 f"no Ray cluster answers at {known or 'this machine'}: {error}. "

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from importlib import resources
 from string import Template
 
@@ -37,7 +38,7 @@ def write_scores_page(scores: str, target: str, top: int = 50) -> None:
         _call(rank, ranked, segments.get(ranked.call.call_id, ())) for rank, ranked in enumerate(shown, 1)
     ]
     page = _fill_template(
-        title=html_text(f"Calls of {storage.name(summary.run.archive)}"),
+        title=f"Calls scored on {_day(summary.run.started)}",
         notices=_notices(summary),
         state=_state(summary),
         facts=_facts(summary.run),
@@ -106,13 +107,17 @@ def _facts(run: Run) -> str:
     return "".join(f"<div><dt>{name}</dt><dd>{html_text(fact)}</dd></div>" for name, fact in facts.items())
 
 
+def _day(time: datetime) -> str:
+    return f"{time.day} {time:%B %Y}"
+
+
 def _when(run: Run) -> str:
-    day, zone = "{0.day} {0:%B %Y}, {0:%H:%M}", run.started.tzname() or ""
+    start, zone = f"{_day(run.started)}, {run.started:%H:%M}", run.started.tzname() or ""
     if run.finished is None:
-        return f"{day.format(run.started)} {zone}, not finished"
+        return f"{start} {zone}, not finished"
     same_day = run.finished.date() == run.started.date()
-    until = f"–{run.finished:%H:%M}" if same_day else f" – {day.format(run.finished)}"
-    return f"{day.format(run.started)}{until} {zone}"
+    until = f"–{run.finished:%H:%M}" if same_day else f" – {_day(run.finished)}, {run.finished:%H:%M}"
+    return f"{start}{until} {zone}"
 
 
 def _totals(summary: Summary) -> str:

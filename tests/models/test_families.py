@@ -77,7 +77,7 @@ def test_saved_and_loaded_it_predicts_the_same_bits(name, tmp_path):
     assert np.asarray(loaded.classes_).tolist() == [0, 2, 4]
     unseen = blobs(seed=1)[0]
     np.testing.assert_array_equal(loaded.predict_proba(unseen), classifier.predict_proba(unseen))
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".safetensors", ".ubj", ".skops", ".json"}
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".safetensors", ".skops", ".json"}
 
 
 def test_a_batch_predicts_as_single_rows_do(name):

@@ -296,6 +296,24 @@ def test_a_call_with_two_rows_is_shown_as_a_problem(tmp_path: Path) -> None:
     assert problem == "1 call ids have more than one row, the first is twice."
 
 
+def test_header_says_what_was_scored_when_and_by_which_ensemble(scores: str) -> None:
+    page = page_of(scores)
+    assert "<h1>Calls scored on 23 November 2026</h1>" in page
+    for name, fact in {
+        "Archive": "s3://calls/2026-11-22",
+        "Scored": "23 November 2026, 02:00–02:01 UTC",
+        "Ensemble": "night-shift-ensemble, stacking of is10-svm, cnn-bilstm, wavlm-head",
+        "Band": "narrow",
+        "Fingerprint": "9f3c1ab277de",
+    }.items():
+        assert f"<dt>{name}</dt><dd>{fact}</dd>" in page
+
+
+def test_a_run_past_midnight_names_both_days(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "scores", night(2), finished="2026-11-24T01:30:00+00:00")
+    assert "23 November 2026, 02:00 – 24 November 2026, 01:30 UTC" in page_of(scores)
+
+
 def test_a_complete_run_shows_no_notice(scores: str) -> None:
     assert elements(page_of(scores), "section", "notice") == []
 

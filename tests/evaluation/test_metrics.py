@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+
+from ser_ray.evaluation import Interval, measure, ua
+from ser_ray.evaluation.metrics import BINS
+
+LABELS = ("anger", "fear", "neutral", "sadness")
+
+
+def predictions(rows=400, seed=0, skill=1.0, present=4):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, present, rows)
+    logits = rng.normal(size=(rows, 4))
+    logits[np.arange(rows), y] += skill
+    p = np.exp(logits)
+    return y, p / p.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("present", [2, 4])
+def test_figures_are_those_of_scikit_learn(present):
+    """Also where some labels never occur in truth: they count in neither UA nor F1."""
+    y, p = predictions(present=present)
+    predicted, occurring = p.argmax(axis=1), list(range(present))
+    report = measure(y, p, LABELS)
+    assert report.wa.value == pytest.approx(accuracy_score(y, predicted))
+    assert report.ua.value == pytest.approx(recall_score(y, predicted, labels=occurring, average="macro"))
+    assert report.f1.value == pytest.approx(f1_score(y, predicted, labels=occurring, average="macro"))
+    assert report.confusion == tuple(map(tuple, confusion_matrix(y, predicted, labels=range(4)).tolist()))
+    assert report.n == tuple(np.bincount(y, minlength=4).tolist())
+    assert report.ua.value == ua(y, predicted, 4)
+    assert report.labels == LABELS
+
+
+def plain_calibration_error(y, p):
+    total = 0.0
+    for b in range(BINS):
+        rows = [i for i in range(len(y)) if min(int(p[i].max() * BINS), BINS - 1) == b]
+        if rows:
+            accuracy = sum(p[i].argmax() == y[i] for i in rows) / len(rows)
+            confidence = sum(p[i].max() for i in rows) / len(rows)
+            total += len(rows) / len(y) * abs(accuracy - confidence)
+    return total
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 4.0])
+def test_the_calibration_error_is_that_of_a_plain_loop(sharpness):
+    y, p = predictions()
+    p = p**sharpness / (p**sharpness).sum(axis=1, keepdims=True)
+    assert measure(y, p, LABELS).ece.value == pytest.approx(plain_calibration_error(y, p))
+
+
+def test_certainty_that_is_right_has_no_error_and_certainty_that_is_wrong_has_all():
+    y = np.arange(40) % 4
+    right, wrong = measure(y, np.eye(4)[y], LABELS), measure(y, np.eye(4)[(y + 1) % 4], LABELS)
+    assert (right.wa.value, right.ua.value, right.f1.value, right.ece.value) == (1.0, 1.0, 1.0, 0.0)
+    assert (wrong.wa.value, wrong.ua.value, wrong.f1.value, wrong.ece.value) == (0.0, 0.0, 0.0, 1.0)
+    assert (right.ua.low, right.ua.high) == (1.0, 1.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 99), st.floats(0, 5), st.booleans())
+def test_an_interval_holds_its_value_and_stays_between_0_and_1(rows, seed, skill, with_speakers):
+    y, p = predictions(rows, seed, skill)
+    speakers = np.arange(rows) % 7 if with_speakers else None
+    report = measure(y, p, LABELS, speakers)
+    for interval in (report.wa, report.ua, report.f1, report.ece):
+        assert 0.0 <= interval.low <= interval.value <= interval.high <= 1.0 + 1e-9
+
+
+def test_intervals_are_as_wide_as_theory_says():
+    """400 utterances at accuracy a: a standard error of sqrt(a (1 - a) / 400)."""
+    y, p = predictions()
+    report = measure(y, p, LABELS)
+    a = report.wa.value
+    assert report.wa.high - report.wa.low == pytest.approx(2 * 1.96 * np.sqrt(a * (1 - a) / 400), rel=0.1)
+    assert report.resampled == "utterances"
+
+
+def test_speakers_are_resampled_whole():
+    """Ten speakers, each always right or always wrong: only the number of speakers counts."""
+    speakers = np.repeat([f"s{i}" for i in range(10)], 100)
+    y = np.arange(1000) % 4
+    predicted = np.where(np.repeat(np.arange(10) < 5, 100), y, (y + 1) % 4)
+    report = measure(y, np.eye(4)[predicted], LABELS, speakers)
+    assert report.resampled == "speakers"
+    assert report.wa.value == 0.5
+    assert report.wa.high - report.wa.low == pytest.approx(2 * 1.96 * np.sqrt(0.25 / 10), rel=0.15)
+    alone = measure(y, np.eye(4)[predicted], LABELS)
+    assert alone.wa.high - alone.wa.low < 0.25 * (report.wa.high - report.wa.low)
+
+
+@pytest.mark.parametrize(("count", "resampled"), [(4, "utterances"), (5, "speakers")])
+def test_few_speakers_are_too_few_to_resample(count, resampled):
+    y, p = predictions(40)
+    assert measure(y, p, LABELS, np.arange(40) % count).resampled == resampled
+
+
+def test_the_seed_decides_the_interval_and_nothing_else():
+    y, p = predictions(60)
+    assert measure(y, p, LABELS, seed=1) == measure(y, p, LABELS, seed=1)
+    first, second = measure(y, p, LABELS, seed=1), measure(y, p, LABELS, seed=2)
+    assert first.ece.value == second.ece.value
+    assert (first.ece.low, first.ece.high) != (second.ece.low, second.ece.high)
+
+
+def test_an_interval_reads_in_per_cent():
+    assert str(Interval(0.5469, 0.5, 0.6)) == "54.7 [50.0, 60.0]"

@@ -1,0 +1,144 @@
+"""Jobs submitted to a Ray head that asks for a token, and the exit codes that a scheduler sees."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, read_job, run_file
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+JOBS = {"extract": ExtractJob, "train": TrainJob, "score": ScoreJob}
+
+
+@pytest.mark.parametrize("verb", JOBS)
+def test_example_of_every_job_holds_only_options_that_it_has(verb: str) -> None:
+    job = read_job(JOBS[verb], str(ROOT / "jobs" / f"{verb}.yaml"))
+    assert isinstance(job, JOBS[verb])
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("archiv: a", "archiv"),
+        ("archive: a\nensemble: b\nout: c\nmax_errors: 7", "max_errors"),
+        ("archive: [a", "not YAML"),
+        ("just text", "options"),
+        ("!!python/object/apply:os.system [exit 3]", "not YAML"),
+    ],
+)
+def test_wrong_job_file_is_bad_usage(
+    text: str, mend: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "job.yaml").write_text(text)
+    assert run_file(ScoreJob, [str(tmp_path / "job.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert mend in said
+
+
+def test_share_of_errors_may_be_a_percentage() -> None:
+    options = {"archive": "a", "ensemble": "b", "out": "c"}
+    assert ScoreJob.of(**options, max_errors="2.5%").max_errors == 0.025
+    assert ScoreJob.of(**options, max_errors=0.1).max_errors == 0.1
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[tuple[str, dict[str, str]]]:
+    """A Ray head of its own that asks for a token: the address of its jobs, and the environment."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment |= {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    port, dashboard = _free_port(), _free_port()
+    command = [str(BIN / "ray"), "start", "--head", "--block", f"--port={port}", "--num-cpus=4"]
+    command += [f"--dashboard-agent-listen-port={_free_port()}"]  # the other Ray's agent has the usual one
+    command += [f"--dashboard-port={dashboard}", "--disable-usage-stats", "--object-store-memory=200000000"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not _answers(dashboard) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    yield f"http://127.0.0.1:{dashboard}", environment
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait(30)
+
+
+def submit(head: tuple[str, dict[str, str]], verb: str, config: Path) -> tuple[int, str]:
+    """Exit code and log of `ray job submit`."""
+    address, environment = head
+    command = [str(BIN / "ray"), "job", "submit", "--address", address, "--working-dir", str(ROOT / "jobs")]
+    command += ["--entrypoint-num-cpus", "0.1", "--", sys.executable, f"{verb}.py", str(config)]
+    for _ in range(5):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        if "try again later" not in done.stderr:  # the head answers before its agent does
+            break
+        time.sleep(1)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.cluster
+def test_submitted_jobs_extract_train_and_score_and_return_their_codes(
+    head: tuple[str, dict[str, str]], corpus: str, deployment: Any, tmp_path: Path
+) -> None:
+    configs: dict[str, dict[str, Any]] = {
+        "extract": {
+            "manifest": corpus,
+            "store": str(tmp_path / "s"),
+            "features": ["mfcc_stats(band=telephone)"],
+        },
+        "train": {
+            "family": "svm",
+            "manifest": corpus,
+            "store": str(tmp_path / "s"),
+            "out": str(tmp_path / "svm"),
+            "band": "telephone",
+        },
+        "score": {
+            "archive": deployment.archive,
+            "ensemble": str(tmp_path / "svm"),
+            "out": str(tmp_path / "scores"),
+            "max_errors": "5%",
+        },
+    }
+    codes = {}
+    for verb, options in configs.items():
+        config = tmp_path / f"{verb}.yaml"
+        config.write_text(yaml.safe_dump(options))
+        codes[verb], log = submit(head, verb, config)
+        assert "{" in log, log
+        summary = next(json.loads(line) for line in reversed(log.splitlines()) if line.startswith("{"))
+    assert codes == {"extract": 0, "train": 0, "score": 1}  # 11 of 40 calls are damaged: more than 5 %
+    assert summary["counts"] == {"listed": 40, "ok": 28, "no_speech": 1, "error": 11}
+    assert (tmp_path / "svm" / "model.json").exists()
