@@ -222,14 +222,13 @@ def test_long_call_is_cut_like_its_parts(deployment: Any, scorer: ShardScorer, t
     once = np.concatenate([stereo, pause])
     sf.write(tmp_path / "long.wav", np.tile(once, (6, 1)), rate)
     row = score_one(scorer, tmp_path / "long.wav")
-    first = [s for s in row["segments"] if s["end_s"] < len(once) / rate]
-    third = [s for s in row["segments"] if 2 <= s["start_s"] / (len(once) / rate) < 3]
-    shift = 2 * len(once) / rate
-    assert len(first) == len(third) > 1
-    for a, b in zip(first, third, strict=True):
-        assert (a["start_s"] + shift, a["end_s"] + shift) == pytest.approx(
-            (b["start_s"], b["end_s"]), abs=0.1
-        )
+    length = len(once) / rate
+    second, fourth = ([s for s in row["segments"] if n <= s["start_s"] / length < n + 1] for n in (1, 3))
+    assert len(second) == len(fourth) > 1
+    for a, b in zip(second, fourth, strict=True):
+        assert a["leg"] == b["leg"]
+        there = (a["start_s"] + 2 * length, a["end_s"] + 2 * length)
+        assert there == pytest.approx((b["start_s"], b["end_s"]), abs=0.1)
 
 
 def test_wide_band_model_refuses_telephone_calls_and_says_the_mend(
