@@ -309,14 +309,21 @@ def report(
     scores: Annotated[str, typer.Argument(help="Scores folder.")],
     out: Annotated[str | None, typer.Option("--output", "-o", help="Page to write.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Calls shown with a timeline.")] = 50,
+    truth: Annotated[
+        str | None, typer.Option(help="Table of turns, such as truth.parquet: print how well they were met.")
+    ] = None,
 ) -> None:
     """Write the page of a scored archive: totals, calls that need a person, timelines, failures."""
     from ser_ray import storage
+    from ser_ray.pipelines.truth import compare
     from ser_ray.reports import write_scores_page
+    from ser_ray.reports.figures import print_comparison
 
     target = out or storage.join(scores, "report.html")
     write_scores_page(storage.require(scores, "scores folder"), target, top)
     console.print(f"page -> {target}")
+    if truth:
+        print_comparison(console, compare(scores, truth))
 
 
 def main() -> None:

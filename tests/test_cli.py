@@ -147,7 +147,8 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     assert "--max-errors" in err
     assert "40 listed = 28 ok + 1 no speech + 11 failed" in out
     assert json.loads(ok(*score, "--max-errors", "30%", "--json"))["counts"]["error"] == 11
-    ok("report", tmp_path / "scores")
+    reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
+    assert "segments against the truth" in reported
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
 
 

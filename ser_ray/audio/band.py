@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import butter, sosfilt
 
 from ser_ray.audio.resample import resample
 from ser_ray.errors import UnknownName, UnreadableAudio
@@ -38,6 +37,8 @@ def telephone_channel(wave: np.ndarray, rate: int, codec: str = "mulaw") -> np.n
     Raises:
         UnknownName: another codec.
     """
+    from scipy.signal import butter, sosfilt  # here, because it takes seconds to import
+
     narrow = resample(wave, rate, TELEPHONE_RATE)
     edges = butter(5, TELEPHONE_BAND, "bandpass", fs=TELEPHONE_RATE, output="sos")
     passed = sosfilt(edges, narrow.astype(np.float64))

@@ -10,7 +10,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft
-from scipy.signal import get_window
 
 from ser_ray import errors
 from ser_ray.features.feature import BANDS, Array, Feature, parameter
@@ -165,7 +164,7 @@ def _windowed(padded: list[Array], counts: list[int], feature: SpectralFeature) 
 @lru_cache(maxsize=32)
 def taper(window: int) -> Array:
     """The periodic Hann window [window]."""
-    return np.asarray(get_window("hann", window), dtype=np.float32)
+    return np.hanning(window + 1)[:-1].astype(np.float32)
 
 
 _LINEAR_HZ = 200.0 / 3.0

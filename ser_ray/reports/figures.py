@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ser_ray.evaluation import Report
 from ser_ray.pipelines.evaluate import Evaluation
+from ser_ray.pipelines.truth import Comparison
 
 RULE = "rule:"
 
@@ -39,6 +40,19 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
     console.print(f"verdict: {result.verdict}")
     best = max(result.reports, key=lambda name: result.reports[name].ua.value)
     _print_confusion(console, best.replace(RULE, "rule "), result.reports[best])
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """How a scored archive meets its truth."""
+    report = comparison.report
+    print_reports(console, f"{sum(report.n)} segments against the truth", {"ensemble": report})
+    console.print(
+        f"{100 * comparison.found:.1f} % of the turns' time lies in segments, "
+        f"{100 * comparison.elsewhere:.1f} % of the segments' time outside the turns"
+    )
+    if comparison.unknown:
+        console.print(f"{comparison.unknown} segments left out: emotions that the ensemble does not know")
+    _print_confusion(console, "the ensemble", report)
 
 
 def report_rows(reports: Mapping[str, Report]) -> dict[str, Any]:
