@@ -21,7 +21,8 @@ from ser_ray.errors import UnreadableAudio
 from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.plan import list_calls
-from ser_ray.pipelines.score import ScoreOptions, score
+from ser_ray.pipelines.score import score
+from ser_ray.pipelines.shard import ScoreOptions
 
 
 def benchmark_extract(manifest: pa.Table, spec: str, hours: float, repeats: int) -> dict[str, Any]:

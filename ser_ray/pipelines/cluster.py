@@ -61,7 +61,13 @@ def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterat
 
 
 def run_batches(
-    worker: type, arguments: tuple[Any, ...], table: pa.Table, rows: int, progress: Progress, counted: str
+    worker: type,
+    arguments: tuple[Any, ...],
+    table: pa.Table,
+    rows: int,
+    progress: Progress,
+    counted: str,
+    total: int,
 ) -> list[dict[str, Any]]:
     """Give a table to a pool of actors, `rows` rows a call, and collect the small summary of each call.
 
@@ -76,6 +82,7 @@ def run_batches(
         rows: rows a call.
         progress: told the sum of the column `counted`.
         counted: what is counted, such as "calls".
+        total: how many of them there are.
     """
     cpus = connect()
     context = DataContext.get_current()
@@ -96,7 +103,7 @@ def run_batches(
         num_cpus=1,
     )
     summaries: list[dict[str, Any]] = []
-    done, total = 0, len(table)
+    done = 0
     progress(0, total, counted)
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):

@@ -67,7 +67,11 @@ def extract(
     started = time.monotonic()
     target, chosen = FeatureStore(store), list(dict.fromkeys(features.get(s) for s in specs))
     work = _missing(manifest, target, chosen, retry_failed)
-    done = run_batches(Extractor, (target.uri,), work, BATCH, progress, "utterances") if len(work) else []
+    done = (
+        run_batches(Extractor, (target.uri,), work, BATCH, progress, "utterances", len(work))
+        if len(work)
+        else []
+    )
     failed = Counter(f.error_type for feature in chosen for f in _failures(target, feature, manifest))
     return Extracted(
         store=target.uri,

@@ -15,7 +15,8 @@ from ser_ray.errors import OutputConflict, RunFailed, SerRayError, UsageError
 from ser_ray.models import save_model
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.extract import extract
-from ser_ray.pipelines.score import ScoreOptions, score
+from ser_ray.pipelines.score import score
+from ser_ray.pipelines.shard import ScoreOptions
 from ser_ray.pipelines.train import train
 
 

@@ -9,50 +9,29 @@ SCORES/plan.parquet, plan.json    what is to be done, and with what: settled bef
 from __future__ import annotations
 
 import json
-import resource
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import ser_ray
 from ser_ray import storage
-from ser_ray.audio.band import NARROW_RATE, in_band
+from ser_ray.audio.band import NARROW_RATE
 from ser_ray.audio.decode import AudioReader
-from ser_ray.audio.segments import SegmentRules
-from ser_ray.errors import BandMismatch, RunFailed, SerRayError, UnreadableAudio
-from ser_ray.features import Feature
+from ser_ray.errors import BandMismatch, RunFailed, UnreadableAudio
 from ser_ray.fusion import Ensemble, load_ensemble
-from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
 from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
-from ser_ray.pipelines.scores import Segment, explode, roll_up, schema, segment_rows
+from ser_ray.pipelines.scores import explode
+from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import versions
 
 FORMAT = 1
 PROBED = 12  # calls whose rate is looked at before the run begins
-METADATA = b"ser_ray"
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """What decides how a call is heard.
-
-    Attributes:
-        legs: names of the legs, in the order of the channels.
-        rules: of the segments.
-        allow_band_mismatch: score telephone audio with a wide-band ensemble all the same.
-    """
-
-    legs: tuple[str, ...] = ("agent", "customer")
-    rules: SegmentRules = field(default_factory=SegmentRules)
-    allow_band_mismatch: bool = False
 
 
 def score(
@@ -100,7 +79,8 @@ def score(
     storage.write_json(place, {**about, **_account(out, plan, started), "complete": False})
     if len(work):
         arguments = (storage.absolute(ensemble), fingerprint, out, options)
-        run_batches(ShardScorer, arguments, work, 1, progress, "shards")
+        waiting = sum(len(calls) for calls in work["calls"].to_pylist())
+        run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting)
     account = _account(out, plan, started)
     written = sum(account["counts"][status] for status in ("ok", "no_speech", "error"))
     if written != len(plan):
@@ -112,118 +92,6 @@ def score(
     run = {**about, **account, "finished": finished, "complete": True}
     storage.write_json(place, run)
     return run
-
-
-class ShardScorer:
-    """The worker: one shard of calls in, one file of rows out."""
-
-    def __init__(self, ensemble: str, fingerprint: str, out: str, options: ScoreOptions) -> None:
-        self.ensemble, found = load_ensemble(ensemble)
-        if found != fingerprint:
-            raise RunFailed(f"the ensemble {ensemble} changed while the run was going on. Choose another -o.")
-        self.out, self.options = out, options
-        self.schema = schema(self.ensemble.labels)
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Score the one shard of `batch` and say in one row what was done."""
-        shard = batch.to_pylist()[0]
-        watch = Stopwatch()
-        rows = self.score(shard["calls"], watch)
-        with watch.stage("write"):
-            peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
-            table = pa.Table.from_pylist(rows, schema=self.schema)
-            table = table.replace_schema_metadata({METADATA: json.dumps(about)})
-            storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
-        return pa.table({"shards": [1], "calls": [len(rows)]})
-
-    def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
-        """Rows of some calls, given with `call_id` and `uri`.
-
-        Should one of them meet an error that nobody foresaw, all are scored again one by one, and that
-        one's row names it.
-        """
-        try:
-            return self._together(calls, watch)
-        except Exception as error:
-            if len(calls) > 1:
-                return [row for call in calls for row in self.score([call], watch)]
-            return [_failed_row(calls[0], "score", type(error).__name__, str(error), None)]
-
-    def _together(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
-        places: list[tuple[int, str, float, float]] = []
-        values: dict[str, list[np.ndarray]] = {f.fingerprint: [] for f in self.ensemble.features}
-
-        def hear(spoken: list[Spoken]) -> None:
-            with watch.stage("features"):
-                for feature in self.ensemble.features if spoken else ():
-                    values[feature.fingerprint] += feature.batch([self._fit(s, feature) for s in spoken])
-            places.extend((s.call, s.leg, s.start_s, s.end_s) for s in spoken)
-
-        wide_only = self.ensemble.band == "wide" and not self.options.allow_band_mismatch
-        heard = listen(
-            [c["uri"] for c in calls], self.options.legs, self.options.rules, wide_only, hear, watch
-        )
-        with watch.stage("members"):
-            p = self._probabilities(values) if places else np.zeros((0, len(self.ensemble.labels)))
-        segments: list[list[Segment]] = [[] for _ in calls]
-        for (number, leg, start_s, end_s), row in zip(places, p, strict=True):
-            segments[number].append(Segment(leg, start_s, end_s, row))
-        return [self._row(c, h, s) for c, h, s in zip(calls, heard, segments, strict=True)]
-
-    def _fit(self, spoken: Spoken, feature: Feature) -> np.ndarray:
-        mismatch = feature.band == "wide" and self.options.allow_band_mismatch
-        return in_band(spoken.wave, spoken.rate, feature.rate, feature.band, stretch_band=mismatch)
-
-    def _probabilities(self, values: dict[str, list[np.ndarray]]) -> np.ndarray:
-        return self.ensemble.predict_proba({key: np.stack(rows) for key, rows in values.items()})
-
-    def _row(self, call: dict[str, str], heard: OpenCall, segments: list[Segment]) -> dict[str, Any]:
-        if heard.failure:
-            error = heard.failure
-            kind = error.kind if isinstance(error, UnreadableAudio) else _kind(error)
-            return _failed_row(call, heard.stage, kind, str(error), heard)
-        labels = self.ensemble.labels
-        segments = sorted(segments, key=lambda s: (s.start_s, s.leg))
-        names = [leg.name for leg in heard.legs]
-        return {
-            **_about(call, heard),
-            "status": "ok" if segments else "no_speech",
-            **dict.fromkeys(("error_stage", "error_type", "error"), ""),
-            "speech_s": sum(leg.segmenter.speech_s for leg in heard.legs),
-            "segments": segment_rows(segments, labels),
-            **roll_up(names, segments, heard.duration_s, labels, self.ensemble.negative),
-        }
-
-
-def _about(call: dict[str, str], heard: OpenCall | None) -> dict[str, Any]:
-    return {
-        "call_id": call["call_id"],
-        "uri": call["uri"],
-        "duration_s": heard.duration_s if heard else 0.0,
-        "sample_rate": heard.sample_rate if heard else 0,
-        "channels": heard.channels if heard else 0,
-        "dual_mono": heard.dual_mono if heard else False,
-    }
-
-
-def _failed_row(
-    call: dict[str, str], stage: str, kind: str, message: str, heard: OpenCall | None
-) -> dict[str, Any]:
-    return {
-        **_about(call, heard),
-        "status": "error",
-        "error_stage": stage,
-        "error_type": kind,
-        "error": message[:500],
-        "speech_s": 0.0,
-        "segments": [],
-        **roll_up([], [], 0.0, [], []),
-    }
-
-
-def _kind(error: SerRayError) -> str:
-    return {"MissingInput": "missing", "StorageFailed": "storage"}.get(type(error).__name__, "error")
 
 
 def _probe_band(calls: list[Call]) -> None:

@@ -22,7 +22,8 @@ from ser_ray.corpora import read_manifest
 from ser_ray.errors import BandMismatch, OutputConflict
 from ser_ray.models import save_model
 from ser_ray.pipelines.calls import Stopwatch
-from ser_ray.pipelines.score import ScoreOptions, ShardScorer, score
+from ser_ray.pipelines.score import score
+from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -1,0 +1,150 @@
+"""The scoring worker: one shard of calls in, one file of rows out."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ser_ray import storage
+from ser_ray.audio.band import in_band
+from ser_ray.audio.segments import SegmentRules
+from ser_ray.errors import RunFailed, SerRayError, UnreadableAudio
+from ser_ray.features import Feature
+from ser_ray.fusion import load_ensemble
+from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
+from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
+
+METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What decides how a call is heard.
+
+    Attributes:
+        legs: names of the legs, in the order of the channels.
+        rules: of the segments.
+        allow_band_mismatch: score telephone audio with a wide-band ensemble all the same.
+    """
+
+    legs: tuple[str, ...] = ("agent", "customer")
+    rules: SegmentRules = field(default_factory=SegmentRules)
+    allow_band_mismatch: bool = False
+
+
+class ShardScorer:
+    """The worker: one shard of calls in, one file of rows out."""
+
+    def __init__(self, ensemble: str, fingerprint: str, out: str, options: ScoreOptions) -> None:
+        self.ensemble, found = load_ensemble(ensemble)
+        if found != fingerprint:
+            raise RunFailed(f"the ensemble {ensemble} changed while the run was going on. Choose another -o.")
+        self.out, self.options = out, options
+        self.schema = schema(self.ensemble.labels)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Score the one shard of `batch` and say in one row what was done."""
+        shard = batch.to_pylist()[0]
+        watch = Stopwatch()
+        rows = self.score(shard["calls"], watch)
+        with watch.stage("write"):
+            peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
+            table = pa.Table.from_pylist(rows, schema=self.schema)
+            table = table.replace_schema_metadata({METADATA: json.dumps(about)})
+            storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
+        return pa.table({"calls": [len(rows)]})
+
+    def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
+        """Rows of some calls, given with `call_id` and `uri`.
+
+        Should one of them meet an error that nobody foresaw, all are scored again one by one, and that
+        one's row names it.
+        """
+        try:
+            return self._together(calls, watch)
+        except Exception as error:
+            if len(calls) > 1:
+                return [row for call in calls for row in self.score([call], watch)]
+            return [_failed_row(calls[0], "score", type(error).__name__, str(error), None)]
+
+    def _together(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
+        places: list[tuple[int, str, float, float]] = []
+        values: dict[str, list[np.ndarray]] = {f.fingerprint: [] for f in self.ensemble.features}
+
+        def hear(spoken: list[Spoken]) -> None:
+            with watch.stage("features"):
+                for feature in self.ensemble.features if spoken else ():
+                    values[feature.fingerprint] += feature.batch([self._fit(s, feature) for s in spoken])
+            places.extend((s.call, s.leg, s.start_s, s.end_s) for s in spoken)
+
+        wide_only = self.ensemble.band == "wide" and not self.options.allow_band_mismatch
+        heard = listen(
+            [c["uri"] for c in calls], self.options.legs, self.options.rules, wide_only, hear, watch
+        )
+        with watch.stage("members"):
+            p = self._probabilities(values) if places else np.zeros((0, len(self.ensemble.labels)))
+        segments: list[list[Segment]] = [[] for _ in calls]
+        for (number, leg, start_s, end_s), row in zip(places, p, strict=True):
+            segments[number].append(Segment(leg, start_s, end_s, row))
+        return [self._row(c, h, s) for c, h, s in zip(calls, heard, segments, strict=True)]
+
+    def _fit(self, spoken: Spoken, feature: Feature) -> np.ndarray:
+        mismatch = feature.band == "wide" and self.options.allow_band_mismatch
+        return in_band(spoken.wave, spoken.rate, feature.rate, feature.band, stretch_band=mismatch)
+
+    def _probabilities(self, values: dict[str, list[np.ndarray]]) -> np.ndarray:
+        return self.ensemble.predict_proba({key: np.stack(rows) for key, rows in values.items()})
+
+    def _row(self, call: dict[str, str], heard: OpenCall, segments: list[Segment]) -> dict[str, Any]:
+        if heard.failure:
+            error = heard.failure
+            kind = error.kind if isinstance(error, UnreadableAudio) else _kind(error)
+            return _failed_row(call, heard.stage, kind, str(error), heard)
+        labels = self.ensemble.labels
+        segments = sorted(segments, key=lambda s: (s.start_s, s.leg))
+        names = [leg.name for leg in heard.legs]
+        return {
+            **_about(call, heard),
+            "status": "ok" if segments else "no_speech",
+            **dict.fromkeys(("error_stage", "error_type", "error"), ""),
+            "speech_s": sum(leg.segmenter.speech_s for leg in heard.legs),
+            "segments": segment_rows(segments, labels),
+            **roll_up(names, segments, heard.duration_s, labels, self.ensemble.negative),
+        }
+
+
+def _about(call: dict[str, str], heard: OpenCall | None) -> dict[str, Any]:
+    return {
+        "call_id": call["call_id"],
+        "uri": call["uri"],
+        "duration_s": heard.duration_s if heard else 0.0,
+        "sample_rate": heard.sample_rate if heard else 0,
+        "channels": heard.channels if heard else 0,
+        "dual_mono": heard.dual_mono if heard else False,
+    }
+
+
+def _failed_row(
+    call: dict[str, str], stage: str, kind: str, message: str, heard: OpenCall | None
+) -> dict[str, Any]:
+    return {
+        **_about(call, heard),
+        "status": "error",
+        "error_stage": stage,
+        "error_type": kind,
+        "error": message[:500],
+        "speech_s": 0.0,
+        "segments": [],
+        **roll_up([], [], 0.0, [], []),
+    }
+
+
+def _kind(error: SerRayError) -> str:
+    return {"MissingInput": "missing", "StorageFailed": "storage"}.get(type(error).__name__, "error")
