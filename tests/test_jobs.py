@@ -18,7 +18,8 @@ import psutil
 import pytest
 import yaml
 
-from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, read_job, run_file
+from ser_ray.errors import OutputConflict
+from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, check_vacant, read_job, run_file
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -55,6 +56,19 @@ def test_share_of_errors_may_be_a_percentage() -> None:
     options = {"archive": "a", "ensemble": "b", "out": "c"}
     assert ScoreJob.of(**options, max_errors="2.5%").max_errors == 0.025
     assert ScoreJob.of(**options, max_errors=0.1).max_errors == 0.1
+
+
+def test_output_that_is_there_is_never_replaced_by_accident(tmp_path: Path) -> None:
+    check_vacant(str(tmp_path / "new"), "model.json", overwrite=False)
+    check_vacant(str(tmp_path), "model.json", overwrite=False)  # empty
+    (tmp_path / ".git").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(OutputConflict, match="not a folder of this kind"):
+            check_vacant(str(tmp_path), "model.json", overwrite)
+    (tmp_path / "model.json").touch()
+    with pytest.raises(OutputConflict, match="--overwrite"):
+        check_vacant(str(tmp_path), "model.json", overwrite=False)
+    check_vacant(str(tmp_path), "model.json", overwrite=True)
 
 
 def _free_port() -> int:

@@ -157,6 +157,9 @@ def check_vacant(uri: str, marker: str, overwrite: bool) -> None:
     """
     if not storage.exists(uri):
         return
+    folder = storage.local_path(uri) if storage.is_local(uri) else None
+    if folder and folder.is_dir() and not any(folder.iterdir()):
+        return
     if not storage.exists(storage.join(uri, marker)):
         raise OutputConflict(
             f"{uri} exists and is not a folder of this kind (no {marker}). Choose another -o."
