@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -75,14 +76,20 @@ def run_batches(
     the object store and a run that is killed keeps every part that was written.
 
     Args:
-        worker: class with `__init__(*arguments)` and `__call__(pa.Table) -> pa.Table` of one row, which
-            has a column `counted`.
+        worker: class with `__init__(*arguments)` and `__call__(pa.Table) -> dict` of plain data, which
+            has a key `counted`.
         arguments: of its construction.
         table: the work.
         rows: rows a call.
         progress: told the sum of the column `counted`.
         counted: what is counted, such as "calls".
         total: how many of them there are.
+
+    Returns:
+        What each call of a worker returned.
+
+    Raises:
+        RunFailed: the cluster broke off, or a worker met an error; what was finished is kept.
     """
     cpus = connect()
     context = DataContext.get_current()
@@ -95,8 +102,8 @@ def run_batches(
     per_block = -(-len(parts) // MAX_BLOCKS)
     blocks = [table.slice(i, rows * per_block) for i in range(0, len(table), rows * per_block)]
     dataset = ray.data.from_arrow(blocks).map_batches(
-        worker,
-        fn_constructor_args=arguments,
+        _Worker,
+        fn_constructor_args=(worker, arguments),
         batch_size=rows,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=min(cpus, len(blocks))),
@@ -107,15 +114,33 @@ def run_batches(
     progress(0, total, counted)
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            rows_done = batch.to_pylist()
-            summaries += rows_done
-            done += sum(row[counted] for row in rows_done)
+            for summary in map(json.loads, batch["summary"].to_pylist()):
+                if "failure" in summary:
+                    raise RunFailed(f"{summary['failure']} What was finished is kept.")
+                summaries.append(summary)
+                done += summary[counted]
             progress(done, total, counted)
     except ray.exceptions.RayTaskError as error:
         raise _own(error) from error
     except ray.exceptions.RayError as error:
         raise RunFailed(f"the run broke off: {error}. Start it again: what was finished is kept.") from error
     return summaries
+
+
+class _Worker:
+    """What Ray runs: a worker whose errors of ours come back as data, since Ray would strip their kind."""
+
+    def __init__(self, kind: type, arguments: tuple[Any, ...]) -> None:
+        self.kind, self.arguments = kind, arguments
+        self.worker: Any = None
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        try:
+            self.worker = self.worker or self.kind(*self.arguments)
+            summary = self.worker(batch)
+        except SerRayError as error:
+            summary = {"failure": str(error)}
+        return pa.table({"summary": [json.dumps(summary)]})
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -91,8 +92,8 @@ class Extractor:
     def __init__(self, store: str) -> None:
         self.store = FeatureStore(store)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Extract one batch and say in one row what was done."""
+    def __call__(self, batch: pa.Table) -> dict[str, Any]:
+        """Extract one batch and say what was done."""
         pending: dict[Feature, list[tuple[Key, np.ndarray]]] = {}
         failures: dict[Feature, list[Failure]] = {}
         values: dict[Feature, tuple[list[Key], list[np.ndarray]]] = {}
@@ -116,7 +117,7 @@ class Extractor:
             self.store.write(feature, *values.get(feature, ([], [])))
             self.store.write_failures(feature, failures.get(feature, []))
         extracted = len({key for keys, _ in values.values() for key in keys})
-        return pa.table({"utterances": [len(batch)], "extracted": [extracted], "audio_s": [audio_s]})
+        return {"utterances": len(batch), "extracted": extracted, "audio_s": audio_s}
 
 
 def _compute(

@@ -48,8 +48,8 @@ class ShardScorer:
         self.out, self.options = out, options
         self.schema = schema(self.ensemble.labels)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Score the one shard of `batch` and say in one row what was done."""
+    def __call__(self, batch: pa.Table) -> dict[str, Any]:
+        """Score the one shard of `batch` and say what was done."""
         shard = batch.to_pylist()[0]
         watch = Stopwatch()
         rows = self.score(shard["calls"], watch)
@@ -59,7 +59,7 @@ class ShardScorer:
             table = pa.Table.from_pylist(rows, schema=self.schema)
             table = table.replace_schema_metadata({METADATA: json.dumps(about)})
             storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
-        return pa.table({"calls": [len(rows)]})
+        return {"calls": len(rows)}
 
     def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
         """Rows of some calls, given with `call_id` and `uri`.
