@@ -53,12 +53,12 @@ class ShardScorer:
         shard = batch.to_pylist()[0]
         watch = Stopwatch()
         rows = self.score(shard["calls"], watch)
-        with watch.stage("write"):
-            peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
+        with watch.stage("table"):
             table = pa.Table.from_pylist(rows, schema=self.schema)
-            table = table.replace_schema_metadata({METADATA: json.dumps(about)})
-            storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
+        table = table.replace_schema_metadata({METADATA: json.dumps(about)})
+        storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
         return {"calls": len(rows)}
 
     def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
