@@ -124,8 +124,8 @@ def _open(file: BinaryIO, content: _OpenEnded | None = None) -> _Sequential:
     file.seek(0)
     try:
         sound = _Sequential(file.fileno() if content is None else content, closefd=False)
-    except soundfile.SoundFileError as error:
-        raise NotForSndfile(str(error)) from error
+    except soundfile.LibsndfileError as error:
+        raise NotForSndfile(error.error_string) from error  # its text would begin with a descriptor's number
     if sound.format not in FORMATS:
         sound.close()
         raise NotForSndfile(f"taken for {sound.format}")

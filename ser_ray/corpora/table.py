@@ -56,7 +56,7 @@ def _read_csv(uri: str) -> pa.Table:
             pa.BufferReader(data),
             parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
             ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:

@@ -503,3 +503,16 @@ def test_any_damage_gives_finite_samples_or_unreadable_audio(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * len(SMALL[original]) + 500_000  # Python's own objects, two blocks, no more
+
+
+def test_same_damage_gives_the_same_words_whatever_else_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "cut.flac"
+    path.write_bytes(b"fLaC" + bytes(60))
+    said = []
+    with (tmp_path / "other").open("w"), pytest.raises(UnreadableAudio) as first:
+        AudioReader(path)
+    said.append(str(first.value))
+    with pytest.raises(UnreadableAudio) as second:
+        AudioReader(path)
+    said.append(str(second.value))
+    assert said[0] == said[1]

@@ -57,6 +57,12 @@ def test_quoted_values_come_back_as_they_are(tmp_path_factory, values):
     assert read.column(1).to_pylist() == values
 
 
+@pytest.mark.parametrize("word", ["NaN", "NA", "null", "None"])
+def test_a_word_that_means_nothing_elsewhere_is_a_value_here(tmp_path, word):
+    table = index_csv(tmp_path, f"uri,emotion,speaker\na.wav,sad,{word}\nb.wav,angry,\n")
+    assert table["speaker"].to_pylist() == [word, None]
+
+
 def test_a_value_may_hold_a_line_break(tmp_path):
     table = index_csv(tmp_path, 'uri,emotion,text_id\na.wav,sad,"first\nsecond"\n')
     assert table["text_id"].to_pylist() == ["first\nsecond"]
