@@ -89,12 +89,6 @@ def measure(
     )
 
 
-def ua(y: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """Mean recall of the classes that occur."""
-    rows = np.zeros(len(y), dtype=int)
-    return float(_ua(_confusions(y, predicted, rows, classes))[0])
-
-
 def _draws(units: int, seed: int) -> Iterator[np.ndarray]:
     """How often each unit is drawn in each resample, some resamples at a time [AT_ONCE, units]."""
     generator = np.random.default_rng(seed)
