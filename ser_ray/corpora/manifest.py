@@ -28,7 +28,10 @@ SCHEMA = pa.schema(
         pa.field("gender", pa.string()),
         pa.field("session", pa.string()),
         pa.field("text_id", pa.string()),  # which sentence is spoken
+        pa.field("intensity", pa.string()),  # how strongly it was meant, in the corpus's own word
         pa.field("split", pa.string()),
+        pa.field("augmentation", pa.string()),  # null: as recorded; else what is done to the sound
+        pa.field("source_id", pa.string()),  # of a copy: the id of the row that it was made from
     ]
 )
 

@@ -30,7 +30,7 @@ def _parse(stem: str) -> dict[str, Any] | None:
     match = _NAME.fullmatch(stem)
     if not match:
         return None
-    emotion, _, statement, _, actor = match.groups()
+    emotion, intensity, statement, _, actor = match.groups()
     return {
         "speaker": f"ravdess-{actor}",
         "emotion": CODES[emotion],
@@ -38,6 +38,7 @@ def _parse(stem: str) -> dict[str, Any] | None:
         "language": "en",
         "gender": "male" if int(actor) % 2 else "female",
         "text_id": statement,
+        "intensity": "normal" if intensity == "01" else "strong",
     }
 
 

@@ -6,17 +6,22 @@ import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_type_hints
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ser_ray import errors
+from ser_ray.parameters import Parameters, parameter
 
 Array = npt.NDArray[np.float32]
 Band = Literal["wide", "telephone"]
+Shared = TypeVar("Shared")
+
+# Samples of the waves that are worked on together: enough to fill the processor, few enough for its memory.
+TOGETHER = 4_000_000
 
 
 class BandLimits(NamedTuple):
@@ -33,31 +38,37 @@ BANDS: dict[str, BandLimits] = {
 }
 
 
-def parameter(
-    default: Any = None,
-    *,
-    own: Callable[[Any], Any] | None = None,
-    low: float = -math.inf,
-    high: float = math.inf,
-    choices: tuple[str, ...] | None = None,
-    samples: bool = False,
-) -> Any:
-    """A dataclass field that a feature's specification may set.
+class Batch:
+    """Waves of one rate and band, and what has been computed of them so far.
+
+    Features of one batch share what they have in common, such as a short-time spectrum: the first that
+    asks for it computes it.
 
     Args:
-        default: Value where none is given.
-        own: In place of `default`: computes it from the parameters declared before this one.
-        low: Smallest value allowed.
-        high: Largest value allowed.
-        choices: The words allowed.
-        samples: The value counts samples, so it keeps its length in seconds when the rate changes.
+        waves: float32 [samples] each.
+
+    Raises:
+        UnreadableAudio: a wave has no samples, or NaN or infinite ones.
     """
-    limits = {"own": own, "low": low, "high": high, "choices": choices, "samples": samples}
-    return field(default=default, metadata=limits)
+
+    def __init__(self, waves: Sequence[Array]) -> None:
+        self.waves = [_checked_wave(wave) for wave in waves]
+        self._known: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, compute: Callable[[], Shared]) -> Shared:
+        """What `compute` returned for this key the first time."""
+        if key not in self._known:
+            self._known[key] = compute()
+        result: Shared = self._known[key]
+        return result
+
+    def values(self, feature: Feature) -> list[Array]:
+        """A feature of each wave, computed once."""
+        return self.once(feature, lambda: feature._compute(self))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feature(ABC):
+class Feature(Parameters, ABC):
     """Base of all features: mono waves at `rate` in, float32 arrays out.
 
     A subclass sets `name`, raises `version` whenever its code gives other results, declares its
@@ -69,20 +80,11 @@ class Feature(ABC):
         rate: Sampling rate in Hz that the waves must have.
     """
 
-    name: ClassVar[str]
+    kind: ClassVar[str] = "feature"
     version: ClassVar[int] = 1
 
     band: Literal["wide", "telephone"] = parameter("wide", choices=tuple(BANDS))
     rate: int = parameter(own=lambda f: BANDS[f.band].rate, low=4000, high=192_000)
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for spec in fields(self):
-            value = getattr(self, spec.name)
-            if value is None and spec.metadata["own"]:
-                value = spec.metadata["own"](self)
-            object.__setattr__(self, spec.name, self._checked(spec, hints[spec.name], value))
-        self._check()
 
     @property
     @abstractmethod
@@ -95,11 +97,8 @@ class Feature(ABC):
         """Names of the last axis, unique."""
 
     @abstractmethod
-    def _compute(self, waves: list[Array]) -> list[Array]:
-        """One array for each of the waves, which are checked already."""
-
-    def _check(self) -> None:  # noqa: B027
-        """Refuse parameters that do not go together; raises `errors.UsageError`."""
+    def _compute(self, batch: Batch) -> list[Array]:
+        """One array for each wave of the batch."""
 
     def __call__(self, wave: Array) -> Array:
         """The feature of one wave.
@@ -117,17 +116,7 @@ class Feature(ABC):
 
     def batch(self, waves: Sequence[Array]) -> list[Array]:
         """The same as one call a wave, and faster for many short ones."""
-        return self._compute([_checked_wave(wave) for wave in waves]) if waves else []
-
-    def to_dict(self) -> dict[str, Any]:
-        """Name and every parameter, as plain data."""
-        return {"name": self.name} | {spec.name: getattr(self, spec.name) for spec in fields(self)}
-
-    @property
-    def spec(self) -> str:
-        """The shortest text from which `features.get` builds this feature again."""
-        given = ",".join(f"{key}={_text(value)}" for key, value in self._given().items())
-        return f"{self.name}({given})" if given else self.name
+        return together([self], waves)[0] if waves else []
 
     @property
     def fingerprint(self) -> str:
@@ -142,47 +131,51 @@ class Feature(ABC):
         """
         if band == self.band:
             return self
-        bare = type(self)(band=band)
         own, samples = self._marked("own"), self._marked("samples")
         kept = {key: value for key, value in self._given().items() if key not in own and key != "band"}
-        scaled = {key: round(getattr(self, key) * bare.rate / self.rate) for key in samples}
+        rate = type(self)(band=band, **kept).rate
+        scaled = {key: round(getattr(self, key) * rate / self.rate) for key in samples}
         return type(self)(band=band, **kept, **scaled)
-
-    def _given(self) -> dict[str, Any]:
-        """The parameters that differ from their defaults."""
-        values = {spec: getattr(self, spec.name) for spec in fields(self)}
-        return {spec.name: value for spec, value in values.items() if value != self._default(spec)}
-
-    def _default(self, spec: Field[Any]) -> Any:
-        own = spec.metadata["own"]
-        return own(self) if own else spec.default
 
     def _marked(self, mark: str) -> set[str]:
         return {spec.name for spec in fields(self) if spec.metadata[mark]}
 
-    def _checked(self, spec: Field[Any], hint: Any, value: Any) -> Any:
-        """`value` in the field's type, within its limits."""
-        wanted: Any = hint if hint in (int, float, bool) else str
-        if wanted is float and type(value) is int:
-            value = float(value)
-        limits = spec.metadata
-        if type(value) is not wanted:
-            raise self._refusal(spec.name, value, f"it must be {wanted.__name__}")
-        if limits["choices"] and value not in limits["choices"]:
-            raise self._refusal(spec.name, value, f"it must be one of {', '.join(limits['choices'])}")
-        if wanted is str and set(value) & set("(),\n"):
-            raise self._refusal(spec.name, value, "brackets and commas are not allowed")
-        low, high = limits["low"], limits["high"]
-        if wanted in (int, float) and not (math.isfinite(value) and low <= value <= high):
-            raise self._refusal(spec.name, value, f"it must be a number from {low} to {high}")
-        return value
 
-    def _refusal(self, name: str, value: Any, reason: str) -> errors.UsageError:
-        return errors.UsageError(f"feature {self.name}: {name}={_text(value)} will not do, {reason}.")
+def together(features: Sequence[Feature], waves: Sequence[Array]) -> list[list[Array]]:
+    """Several features of the same waves; what they share is computed once.
+
+    Args:
+        features: of one rate and band.
+        waves: float32 [samples] each.
+
+    Returns:
+        For each feature one array a wave: [features][waves].
+
+    Raises:
+        UnreadableAudio: a wave has no samples, or NaN or infinite ones.
+        ValueError: the features are of several rates or bands, so no wave is right for all.
+    """
+    if len({(feature.rate, feature.band) for feature in features}) > 1:
+        raise ValueError("features of several rates or bands do not read the same waves")
+    results: list[list[Array]] = [[] for _ in features]
+    for part in _parts(waves):
+        batch = Batch(part)
+        for result, feature in zip(results, features, strict=True):
+            result += batch.values(feature)
+    return results
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _parts(waves: Sequence[Array]) -> list[list[Array]]:
+    """The waves, in order, in groups of no more than `TOGETHER` samples (or of one wave)."""
+    parts: list[list[Array]] = []
+    room = 0
+    for wave in waves:
+        if len(wave) > room or not parts:
+            parts.append([])
+            room = TOGETHER
+        parts[-1].append(wave)
+        room -= len(wave)
+    return parts
 
 
 def _checked_wave(wave: Array) -> Array:

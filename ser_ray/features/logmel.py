@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ser_ray.features.feature import Array, parameter
+from ser_ray.features.feature import Array, Batch
 from ser_ray.features.spectrum import SpectralFeature
+from ser_ray.parameters import parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,5 +39,5 @@ class LogMel(SpectralFeature):
     def names(self) -> tuple[str, ...]:
         return tuple(f"mel{k}" for k in range(self.bands))
 
-    def _compute(self, waves: list[Array]) -> list[Array]:
-        return self._log_mel(waves, self.bands, self.top_db)
+    def _compute(self, batch: Batch) -> list[Array]:
+        return self._log_mel(batch, self.bands, self.top_db)

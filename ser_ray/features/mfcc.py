@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ser_ray.features.feature import Array, parameter
+from ser_ray.features.feature import Array, Batch
 from ser_ray.features.spectrum import SpectralFeature
+from ser_ray.parameters import parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,9 @@ class Mfcc(SpectralFeature):
             f"{order}mfcc{k}" for order in ("", "d_", "dd_")[: self.deltas + 1] for k in range(self.n)
         )
 
-    def _compute(self, waves: list[Array]) -> list[Array]:
+    def _compute(self, batch: Batch) -> list[Array]:
         matrix = cosines(self.n_mels, self.n, self.lifter)
-        return [self._finish(levels @ matrix) for levels in self._log_mel(waves, self.n_mels, self.top_db)]
+        return [self._finish(levels @ matrix) for levels in self._log_mel(batch, self.n_mels, self.top_db)]
 
     def _finish(self, cepstrum: Array) -> Array:
         """Deltas beside the coefficients, then the normalisation."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from ser_ray.features import statistics
 from ser_ray.features.descriptors import SHAPE, Descriptors, describe
-from ser_ray.features.feature import Array, parameter
+from ser_ray.features.feature import Array, Batch
 from ser_ray.features.pitch import LOWEST_HZ
 from ser_ray.features.spectrum import SpectralFeature, power_of_two
+from ser_ray.parameters import parameter
 
 HIGHEST_FMIN, LOWEST_FMAX = 1000.0, 3000.0  # Hz
 LONGEST_HOP_S = 0.011  # with room for the rounding of 10 ms to samples
@@ -72,8 +73,8 @@ class MfccStats(SpectralFeature):
             *(f"mfcc{k}_third{part}" for part in (1, 2, 3) for k in range(statistics.THIRDS)),
         )
 
-    def _compute(self, waves: list[Array]) -> list[Array]:
-        return [self._pooled(frames) for frames in describe(waves, self, self.n_mels, self.n)]
+    def _compute(self, batch: Batch) -> list[Array]:
+        return [self._pooled(frames) for frames in describe(batch.waves, self, self.n_mels, self.n)]
 
     def _pooled(self, frames: Descriptors) -> Array:
         frame_s = self.hop / self.rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,8 @@ import numpy.typing as npt
 from scipy.fft import rfft
 
 from ser_ray import errors
-from ser_ray.features.feature import BANDS, Array, Feature, parameter
+from ser_ray.features.feature import BANDS, Array, Batch, Feature
+from ser_ray.parameters import parameter
 
 # The FFT and the matrix products round differently for different numbers of rows. Blocks of one size
 # make a frame's values independent of its neighbours: a batch equals single calls to the last bit.
@@ -57,12 +58,40 @@ class SpectralFeature(Feature):
             )
         return filters
 
-    def _log_mel(self, waves: list[Array], bands: int, top_db: float) -> list[Array]:
+    def _power(self, batch: Batch) -> Spectrogram:
+        """Power spectra of the batch, frames centred on multiples of the hop; shared by features."""
+        key = ("power", self.window, self.hop, self.n_fft, self.preemphasis)
+        return batch.once(key, lambda: Spectrogram.of(batch.waves, self))
+
+    def _log_mel(self, batch: Batch, bands: int, top_db: float) -> list[Array]:
         """Mel band levels in dB [frames, bands] of each wave, frames centred on multiples of the hop."""
         filters = self.filters(bands)
-        frames, counts = centred_frames(waves, self)
-        mel = np.concatenate([power @ filters for power in power_spectra(frames, self)])[: len(frames)]
-        return [limit_range(part, top_db) for part in split(decibel(mel), counts)]
+        mel = self._power(batch).map(lambda power: decibel(power @ filters))
+        return [limit_range(part, top_db) for part in mel]
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """Power spectra of the frames of several waves.
+
+    Attributes:
+        blocks: [BLOCK, n_fft / 2 + 1] each; all waves' frames one after the other, the last filled up.
+        counts: frames of each wave.
+    """
+
+    blocks: list[Array]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, waves: list[Array], feature: SpectralFeature) -> Spectrogram:
+        """With frames centred on multiples of the hop."""
+        frames, counts = centred_frames(waves, feature)
+        return cls(list(power_spectra(frames, feature)), counts)
+
+    def map(self, compute: Callable[[Array], Array]) -> list[Array]:
+        """`compute` of every block, joined and cut into one array [frames, ...] for each wave."""
+        rows = np.concatenate([compute(block) for block in self.blocks])
+        return split(rows[: sum(self.counts)], self.counts)
 
 
 def power_of_two(length: int) -> int:
