@@ -1,5 +1,6 @@
 """Speed and memory against a baseline in the same run.
 
+python jobs/benchmark.py features manifest.parquet [--files 200] [--repeats 3]
 python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
 python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 from ser_ray.corpora import read_manifest
 from ser_ray.errors import SerRayError
-from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_score
+from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
 from ser_ray.pipelines.cluster import connect
 
 
@@ -22,6 +23,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--address", help="Ray cluster; this machine without it")
     verbs = parser.add_subparsers(dest="verb", required=True)
+    features = verbs.add_parser("features", help="our features beside librosa's and openSMILE's, one core")
+    features.add_argument("manifest")
+    features.add_argument("--files", type=int, default=200)
     extract = verbs.add_parser("extract", help="extraction on Ray beside a plain loop")
     extract.add_argument("manifest")
     extract.add_argument("--feature", default="mfcc_stats")
@@ -29,12 +33,15 @@ def main() -> int:
     score = verbs.add_parser("score", help="scoring, by stage")
     score.add_argument("archive")
     score.add_argument("-m", "--model", required=True, help="ensemble directory")
-    for verb in (extract, score):
+    for verb in (features, extract, score):
         verb.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     try:
-        connect(given.address)
-        if given.verb == "extract":
+        if given.verb != "features":
+            connect(given.address)
+        if given.verb == "features":
+            figures = benchmark_features(read_manifest(given.manifest), given.files, given.repeats)
+        elif given.verb == "extract":
             figures = benchmark_extract(
                 read_manifest(given.manifest), given.feature, given.hours, given.repeats
             )

@@ -25,18 +25,18 @@ NEGATIVE = frozenset({"anger", "contempt", "disgust", "fear", "frustration", "sa
 DROP = "-"  # the target of a label whose utterances are to be left out
 
 _WORDS = {
-    "anger": "angry ang a_anger rage irritated irritation",
-    "boredom": "bored",
+    "anger": "angry ang a_anger rage irritated irritation 분노 화남",
+    "boredom": "bored 지루함",
     "calm": "calmness relaxed",
     "contempt": "contemptuous",
-    "disgust": "disgusted dis",
+    "disgust": "disgusted dis 혐오",
     "excitement": "excited exc",
-    "fear": "fearful afraid anxiety anxious fea anxiety/fear",
+    "fear": "fearful afraid anxiety anxious fea anxiety/fear 공포 두려움",
     "frustration": "frustrated fru",
-    "happiness": "happy joy joyful hap",
-    "neutral": "neu neutrality normal",
-    "sadness": "sad",
-    "surprise": "surprised pleasant_surprise sur",
+    "happiness": "happy joy joyful hap 기쁨 행복",
+    "neutral": "neu neutrality normal 중립",
+    "sadness": "sad 슬픔",
+    "surprise": "surprised pleasant_surprise sur 놀람",
 }
 SYNONYMS: dict[str, str] = {
     word: emotion for emotion, words in _WORDS.items() for word in (emotion, *words.split())

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ser_ray import storage
+from ser_ray.audio.augmentation import parse
 from ser_ray.corpora.labels import EMOTIONS
-from ser_ray.errors import BadManifest, StorageFailed
+from ser_ray.errors import BadManifest, StorageFailed, UsageError
 
 SCHEMA = pa.schema(
     [
@@ -30,7 +32,8 @@ SCHEMA = pa.schema(
         pa.field("text_id", pa.string()),  # which sentence is spoken
         pa.field("intensity", pa.string()),  # how strongly it was meant, in the corpus's own word
         pa.field("split", pa.string()),
-        pa.field("augmentation", pa.string()),  # null: as recorded; else what is done to the sound
+        # null: as recorded; else what is done to the sound, see audio.augmentation.describe
+        pa.field("augmentation", pa.string()),
         pa.field("source_id", pa.string()),  # of a copy: the id of the row that it was made from
     ]
 )
@@ -93,6 +96,7 @@ def validate(table: pa.Table) -> pa.Table:
             ) from error
     result = pa.table(columns, schema=SCHEMA)
     _check_values(result)
+    _check_copies(result)
     return result
 
 
@@ -108,6 +112,18 @@ def labelled(table: pa.Table, why: str) -> pa.Table:
             f"{why} needs utterances of at least two emotions; this manifest has {len(rows)} labelled."
         )
     return rows
+
+
+def originals(table: pa.Table) -> np.ndarray:
+    """Numbers of the rows that are no augmented copies."""
+    return np.flatnonzero(table["source_id"].is_null().to_numpy())
+
+
+def with_copies(table: pa.Table, rows: np.ndarray) -> np.ndarray:
+    """Row numbers `rows` and those of the copies made from them, ascending."""
+    chosen = pc.is_in(table["source_id"], value_set=table["id"].take(pa.array(rows)).combine_chunks())
+    copies = np.flatnonzero(pc.and_(chosen, pc.is_valid(table["source_id"])).to_numpy())
+    return np.union1d(rows, copies)
 
 
 def _check_values(table: pa.Table) -> None:
@@ -136,3 +152,23 @@ def _check_values(table: pa.Table) -> None:
         )
     if pc.any(pc.less(table["channel"], 0)).as_py():
         raise BadManifest("some rows have a channel below 0; the first channel is 0.")
+
+
+def _check_copies(table: pa.Table) -> None:
+    ids, texts, sources = (table[column].to_pylist() for column in ("id", "augmentation", "source_id"))
+    rows = list(zip(ids, texts, sources, strict=True))
+    half = [name for name, text, source in rows if (text is None) != (source is None)]
+    if half:
+        raise BadManifest(
+            f"{len(half)} rows, such as {half[0]}, have one of the columns augmentation and source_id; "
+            "a copy has both, a recording has neither."
+        )
+    copies = {name for name, _, source in rows if source is not None}
+    again = [source for source in sources if source in copies]
+    if again:
+        raise BadManifest(f"{again[0]} is a copy and stands in source_id; make copies of recordings only.")
+    for text in sorted(set(texts) - {None}):
+        try:
+            parse(text)
+        except UsageError as error:
+            raise BadManifest(f"the manifest's column augmentation holds {text!r}: {error}") from error

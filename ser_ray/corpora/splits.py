@@ -1,7 +1,10 @@
 """Protocols: which utterances train and which test. One entry of `PROTOCOLS` each.
 
-`random` and `kfold` let a speaker stand on both sides; `speaker` and `loso` never do; `folds:FILE`
-takes any published list.
+`random`, `random70` and `kfold` let a speaker stand on both sides; `twin_safe` too, but keeps recordings
+of one sentence by one speaker together; `speaker`, `loso` and `session` (where each has its own speakers)
+keep speakers apart; `official` takes the corpus's own division and `folds:FILE` any published list.
+
+Augmented copies are never tested, and train only where the utterance that they were made from trains.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import pyarrow as pa
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from ser_ray import storage
+from ser_ray.corpora.manifest import originals, with_copies
 from ser_ray.corpora.table import read_table
 from ser_ray.errors import BadManifest, UnknownName, UsageError
 
@@ -50,9 +54,13 @@ def split(protocol: str, table: pa.Table, seed: int = 0, folds: int = 5) -> list
     if folds < 2:
         raise UsageError(f"{folds} folds will not do: one part is tested, the others train.")
     check_protocol(protocol)
+    own = originals(table)
+    recorded = table.take(pa.array(own))
     if protocol.startswith(LISTED):
-        return _listed(table, protocol.removeprefix(LISTED))
-    return PROTOCOLS[protocol](table, seed, folds)
+        divided = _listed(recorded, protocol.removeprefix(LISTED))
+    else:
+        divided = PROTOCOLS[protocol](recorded, seed, folds)
+    return [Fold(fold.name, with_copies(table, own[fold.train]), own[fold.test]) for fold in divided]
 
 
 def check_protocol(protocol: str) -> None:
@@ -61,14 +69,6 @@ def check_protocol(protocol: str) -> None:
         storage.require(protocol.removeprefix(LISTED), "fold list")
     elif protocol not in PROTOCOLS:
         raise UnknownName("protocol", protocol, [*PROTOCOLS, f"{LISTED}FILE"])
-
-
-def speaker_independent(table: pa.Table, folds: list[Fold]) -> bool | None:
-    """Whether no speaker stands on both sides of any fold; None where speakers are not all known."""
-    speakers = np.array(table["speaker"].to_pylist(), dtype=object)
-    if any(s is None for s in speakers):
-        return None
-    return not any(set(speakers[f.train]) & set(speakers[f.test]) for f in folds)
 
 
 def grouped_folds(labels: np.ndarray, groups: np.ndarray | None, folds: int, seed: int) -> list[Fold]:
@@ -102,11 +102,17 @@ def grouped_folds(labels: np.ndarray, groups: np.ndarray | None, folds: int, see
     return found
 
 
-def _random(table: pa.Table, seed: int, folds: int) -> list[Fold]:
-    labels = _labels(table, 2)
-    size = max(math.ceil(0.2 * len(labels)), len(set(labels)))  # room for one of each class
-    train, test = train_test_split(np.arange(len(labels)), test_size=size, random_state=seed, stratify=labels)
-    return [Fold("random", np.sort(train), np.sort(test))]
+def _hold_out(share: float) -> Protocol:
+    """One fold that tests a share of each emotion."""
+
+    def divide(table: pa.Table, seed: int, folds: int) -> list[Fold]:
+        labels = _labels(table, 2)
+        size = max(math.ceil(share * len(labels)), len(set(labels)))  # room for one of each class
+        rows = np.arange(len(labels))
+        train, test = train_test_split(rows, test_size=size, random_state=seed, stratify=labels)
+        return [Fold("hold-out", np.sort(train), np.sort(test))]
+
+    return divide
 
 
 def _kfold(table: pa.Table, seed: int, folds: int) -> list[Fold]:
@@ -114,17 +120,41 @@ def _kfold(table: pa.Table, seed: int, folds: int) -> list[Fold]:
 
 
 def _speaker(table: pa.Table, seed: int, folds: int) -> list[Fold]:
-    speakers = _speakers(table)
-    if len(set(speakers)) < folds:
-        raise BadManifest(f"{folds} folds need at least {folds} speakers; there are {len(set(speakers))}.")
+    return _grouped(table, _known(table, "speaker"), "speakers", seed, folds)
+
+
+def _twin_safe(table: pa.Table, seed: int, folds: int) -> list[Fold]:
+    pairs = zip(_known(table, "speaker"), _known(table, "text_id"), strict=True)
+    groups = np.array([f"{speaker}|{text}" for speaker, text in pairs])
+    return _grouped(table, groups, "pairs of speaker and sentence", seed, folds)
+
+
+def _grouped(table: pa.Table, groups: np.ndarray, what: str, seed: int, folds: int) -> list[Fold]:
+    if len(set(groups)) < folds:
+        raise BadManifest(f"{folds} folds need at least {folds} {what}; there are {len(set(groups))}.")
     divider = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    parts = divider.split(np.zeros(len(table)), _labels(table, folds), speakers)
+    parts = divider.split(np.zeros(len(table)), _labels(table, folds), groups)
     return [Fold(f"fold-{i + 1}", train, test) for i, (train, test) in enumerate(parts) if len(test)]
 
 
-def _loso(table: pa.Table, seed: int, folds: int) -> list[Fold]:
-    speakers = _speakers(table)
-    return _by_part({s: np.flatnonzero(speakers == s) for s in sorted(set(speakers))}, len(table))
+def _leave_one_out(column: str) -> Protocol:
+    """One fold for each value of a column, which tests its rows."""
+
+    def divide(table: pa.Table, seed: int, folds: int) -> list[Fold]:
+        values = _known(table, column)
+        return _by_part({v: np.flatnonzero(values == v) for v in sorted(set(values))}, len(table))
+
+    return divide
+
+
+def _official(table: pa.Table, seed: int, folds: int) -> list[Fold]:
+    parts = _known(table, "split")
+    if not set(parts) & TESTED:
+        return _leave_one_out("split")(table, seed, folds)
+    test = np.flatnonzero(np.isin(parts, sorted(TESTED)))
+    if len(test) == len(table):
+        raise BadManifest("all rows belong to the test part of the corpus; nothing is left to train on.")
+    return [Fold("official", np.setdiff1d(np.arange(len(table)), test), test)]
 
 
 def _listed(table: pa.Table, file: str) -> list[Fold]:
@@ -165,11 +195,26 @@ def _labels(table: pa.Table, at_least: int) -> np.ndarray:
     return labels
 
 
-def _speakers(table: pa.Table) -> np.ndarray:
-    speakers = np.array(table["speaker"].to_pylist(), dtype=object)
-    if any(s is None for s in speakers):
-        raise BadManifest("some rows have no speaker; give the column, or use the protocol random or kfold.")
-    return speakers
+def _known(table: pa.Table, column: str) -> np.ndarray:
+    values = np.array(table[column].to_pylist(), dtype=object)
+    unknown = sum(value is None for value in values)
+    if unknown:
+        raise BadManifest(
+            f"{unknown} of {len(values)} rows have no {column}, which this protocol divides by; give the "
+            "column, or use the protocol random or kfold."
+        )
+    return values
 
 
-PROTOCOLS: dict[str, Protocol] = {"random": _random, "kfold": _kfold, "speaker": _speaker, "loso": _loso}
+TESTED = frozenset({"test", "evaluation", "eval"})  # the corpus's words for its test part
+
+PROTOCOLS: dict[str, Protocol] = {
+    "random": _hold_out(0.2),
+    "random70": _hold_out(0.3),
+    "kfold": _kfold,
+    "twin_safe": _twin_safe,
+    "speaker": _speaker,
+    "loso": _leave_one_out("speaker"),
+    "session": _leave_one_out("session"),
+    "official": _official,
+}

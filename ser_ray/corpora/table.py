@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from ser_ray.corpora.labels import DROP, EMOTIONS, check_targets, emotion_of
 from ser_ray.corpora.manifest import SCHEMA, from_rows
 from ser_ray.errors import BadManifest, UsageError
 
+UTF8 = ("utf-8-sig",)  # with or without a byte order mark
 EXPECTS = "a CSV, TSV or Parquet file with columns uri (or path) and emotion; any names by --map ours=theirs"
 
 
@@ -33,34 +35,72 @@ def _index(root: str, options: IndexOptions) -> pa.Table:
     return from_rows(_label(rows, options, uri))
 
 
-def read_table(uri: str) -> pa.Table:
+def read_table(uri: str, encodings: Sequence[str] = UTF8) -> pa.Table:
     """A CSV, TSV (all columns as strings) or Parquet file.
+
+    Args:
+        uri: where it is.
+        encodings: how a CSV or TSV may be written; the first that fits its bytes is taken.
 
     Raises:
         BadManifest: it is none of them, or has a column twice.
     """
-    table = storage.read_parquet(uri) if uri.lower().endswith((".parquet", ".pq")) else _read_csv(uri)
+    parquet = uri.lower().endswith((".parquet", ".pq"))
+    table = storage.read_parquet(uri) if parquet else _read_csv(uri, encodings)
     twice = [c for c, n in Counter(table.column_names).items() if n > 1]
     if twice:
         raise BadManifest(f"{uri} has the column {twice[0]!r} more than once.")
     return table
 
 
-def _read_csv(uri: str) -> pa.Table:
+def require_known(raw_labels: Iterable[str], labels: Mapping[str, str], where: str) -> None:
+    """Make sure that every label of a corpus means something to us or to the user.
+
+    Args:
+        raw_labels: the labels as the corpus writes them, one for each utterance.
+        labels: the user's own mapping.
+        where: table or folder, for the error.
+
+    Raises:
+        BadManifest: some do not; the message counts them and says the mend.
+    """
+    unknown = Counter(raw for raw in raw_labels if emotion_of(raw, labels) is None)
+    if unknown:
+        named = ", ".join(f"{label} ({n})" for label, n in unknown.most_common(8))
+        raise BadManifest(
+            f"labels that we do not know in {where}: {named}. Say what each means with "
+            f"--label {next(iter(unknown))}=EMOTION, or drop it with =-. Emotions: {', '.join(EMOTIONS)}."
+        )
+
+
+def _read_csv(uri: str, encodings: Sequence[str]) -> pa.Table:
     data = storage.read_bytes(uri)
     try:
-        header = data.decode("utf-8-sig").partition("\n")[0].strip("\r")
+        text = _decode(data, encodings)
+        header = text.partition("\n")[0].strip("\r")
         delimiter = max(",;\t", key=header.count)
         names = next(csv.reader([header], delimiter=delimiter), [])
         return pacsv.read_csv(
-            pa.BufferReader(data),
+            pa.BufferReader(text.encode()),
             parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
             ),
         )
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise BadManifest(f"{uri} is not a readable CSV in UTF-8: {error}.") from error
+        known = " or ".join(name.upper().removesuffix("-SIG") for name in encodings)
+        raise BadManifest(
+            f"{uri} is not a readable CSV in {known}: {error}. Correct it, or save it in that encoding."
+        ) from error
+
+
+def _decode(data: bytes, encodings: Sequence[str]) -> str:
+    for encoding in encodings[:-1]:
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode(encodings[-1])
 
 
 def _rename(table: pa.Table, options: IndexOptions) -> pa.Table:
@@ -109,21 +149,13 @@ def _row(row: dict[str, Any], folder: str, table: str) -> dict[str, Any]:
 
 
 def _label(rows: list[dict[str, Any]], options: IndexOptions, uri: str) -> list[dict[str, Any]]:
-    unknown: Counter[str] = Counter()
+    require_known((row["emotion"] for row in rows if row["emotion"] is not None), options.labels, uri)
     kept = []
     for row in rows:
         raw = row["emotion"]
         emotion = None if raw is None else emotion_of(raw, options.labels)
-        if raw is not None and emotion is None:
-            unknown[raw] += 1
-        elif emotion != DROP:
+        if emotion != DROP:
             kept.append({**row, "raw_label": row.get("raw_label") or raw, "emotion": emotion})
-    if unknown:
-        named = ", ".join(f"{label} ({n})" for label, n in unknown.most_common(8))
-        raise BadManifest(
-            f"labels that we do not know in {uri}: {named}. Say what each means with "
-            f"--label {next(iter(unknown))}=EMOTION, or drop it with =-. Emotions: {', '.join(EMOTIONS)}."
-        )
     if not kept:
         raise BadManifest(f"{uri} holds no utterance.")
     return kept

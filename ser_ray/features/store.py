@@ -4,7 +4,7 @@
                             /values/*.parquet   id, source, value
                             /failed/*.parquet   id, source, uri, error_type, error: the ledger
 
-`source` is a hash of what the manifest says of the utterance's place (URI, start, end, channel), so
+`source` is a hash of what the manifest says of the sound (URI, start, end, channel, augmentation), so
 that an id which comes to mean other audio is extracted anew. Vectors are fixed-shape tensors; frame
 sequences are a flat list beside their shape.
 """
@@ -23,6 +23,13 @@ from ser_ray.errors import BadStore, StorageFailed
 from ser_ray.features.feature import Array, Feature
 
 Key = tuple[str, str]  # id, source
+PLACE = (
+    "uri",
+    "start_s",
+    "end_s",
+    "channel",
+    "augmentation",
+)  # columns that say what an utterance sounds like
 FAILED = pa.schema([(c, pa.string()) for c in ("id", "source", "uri", "error_type", "error")])
 
 
@@ -36,14 +43,17 @@ class Failure:
     error: str
 
 
-def source_of(uri: str, start_s: float | None, end_s: float | None, channel: int | None) -> str:
-    """Hash of an utterance's place."""
-    return hashlib.sha256(f"{uri}|{start_s}|{end_s}|{channel}".encode()).hexdigest()[:16]
+def source_of(
+    uri: str, start_s: float | None, end_s: float | None, channel: int | None, augmentation: str | None = None
+) -> str:
+    """Hash of an utterance's sound: where it lies, and what was done to it."""
+    place = f"{uri}|{start_s}|{end_s}|{channel}" + (f"|{augmentation}" if augmentation else "")
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def keys_of(manifest: pa.Table) -> list[Key]:
     """The store's key of each manifest row."""
-    columns = [manifest[c].to_pylist() for c in ("id", "uri", "start_s", "end_s", "channel")]
+    columns = [manifest[c].to_pylist() for c in ("id", *PLACE)]
     return [(row[0], source_of(*row[1:])) for row in zip(*columns, strict=True)]
 
 

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from ser_ray import features, storage
 from ser_ray.audio.band import in_band
@@ -95,6 +97,27 @@ def benchmark_score(archive: str, ensemble: str, repeats: int) -> dict[str, Any]
         "floor_seconds_per_audio_hour": median(floors) / hours,
         "peak_worker_mib": max(r["peak_worker_mib"] for r in runs),
     }
+
+
+def benchmark_features(manifest: pa.Table, files: int, repeats: int) -> dict[str, Any]:
+    """Our features beside librosa's and openSMILE's, on one core without Ray.
+
+    Args:
+        manifest: rows, of which `files` evenly spaced ones are read, at 16 kHz.
+        files: how many.
+        repeats: of both, in turn.
+
+    Returns:
+        Files, audio hours, and for each feature times real time of both sides and the ratio.
+    """
+    from ser_ray.features.benchmark import RATE, compare
+
+    rows = manifest.take(np.unique(np.linspace(0, len(manifest) - 1, files).astype(int)))
+    columns = (rows[c].to_pylist() for c in ("uri", "start_s", "end_s", "channel"))
+    waves = [read_audio(uri, RATE, *place)[0] for uri, *place in zip(*columns, strict=True)]
+    hours = sum(map(len, waves)) / RATE / 3600
+    with threadpool_limits(1):
+        return {"files": len(waves), "audio_hours": hours, "repeats": repeats, **compare(waves, repeats)}
 
 
 def _plain_loop(manifest: pa.Table, spec: str) -> tuple[float, float]:

@@ -8,19 +8,24 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ser_ray.corpora import index
+from ser_ray.corpora.audit import cross
 from ser_ray.corpora.manifest import from_rows
-from ser_ray.corpora.splits import PROTOCOLS, grouped_folds, speaker_independent, split
+from ser_ray.corpora.splits import PROTOCOLS, grouped_folds, split
 from ser_ray.errors import BadManifest, MissingInput, UnknownName, UsageError
 
 EMOTIONS = ("anger", "fear", "neutral", "sadness")
 EMOBOX = ({1, 11, 20, 21}, {4, 10, 12, 14}, {8, 9, 19, 23}, {3, 5, 7, 24}, {2, 15, 16, 18}, {6, 13, 17, 22})
 
 
-def manifest(emotions, speakers):
-    return from_rows(
+def manifest(emotions, speakers, **columns):
+    rows = [
         {"id": str(k), "uri": f"/{k}.wav", "emotion": emotion, "speaker": speaker}
         for k, (emotion, speaker) in enumerate(zip(emotions, speakers, strict=True))
-    )
+    ]
+    for name, values in columns.items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
+    return from_rows(rows)
 
 
 def balanced(speakers=6, per_emotion=5):
@@ -28,13 +33,34 @@ def balanced(speakers=6, per_emotion=5):
     return manifest(*zip(*cells, strict=True))
 
 
+def crossing(what, table, folds):
+    """How many test rows share this column's value with their training rows."""
+    return cross(what, table[what].to_pylist(), folds).crossing
+
+
 @st.composite
 def tables(draw):
-    """Corpora of all shapes: few speakers, rare emotions, speakers who lack some."""
-    rows = draw(st.lists(st.tuples(st.sampled_from(EMOTIONS), st.integers(1, 8)), min_size=12, max_size=60))
-    emotions, speakers = zip(*rows, strict=True)
-    assume(len(set(emotions)) > 1)
-    return manifest(emotions, [f"s{s}" for s in speakers])
+    """Corpora of all shapes: few speakers, rare emotions, speakers who lack some; copies of some rows."""
+    cell = st.tuples(
+        st.sampled_from(EMOTIONS), st.integers(1, 8), st.integers(1, 3), st.integers(0, 2), st.integers(1, 3)
+    )
+    rows = draw(st.lists(cell, min_size=12, max_size=60))
+    assume(len({emotion for emotion, *_ in rows}) > 1)
+    named = [
+        {"id": str(k), "emotion": e, "speaker": f"s{s}", "text_id": f"t{t}", "session": f"ses{s % 3}"}
+        | {"uri": f"/{k}.wav", "split": f"part{part}"}
+        for k, (e, s, t, _, part) in enumerate(rows)
+    ]
+    copies = [
+        {**row, "id": f"{row['id']}~{n}", "source_id": row["id"], "augmentation": "gain"}
+        for row, (*_, wanted, _) in zip(named, rows, strict=True)
+        for n in range(wanted)
+    ]
+    return from_rows([*named, *copies])
+
+
+def recorded(table):
+    return set(np.flatnonzero(table["source_id"].is_null().to_numpy()))
 
 
 def divide_or_skip(protocol, table, seed, folds):
@@ -45,31 +71,61 @@ def divide_or_skip(protocol, table, seed, folds):
         assume(False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tables(), st.sampled_from(sorted(PROTOCOLS)), st.integers(0, 9), st.integers(2, 5))
-def test_train_and_test_never_overlap_and_together_are_everything(table, protocol, seed, folds):
+def test_train_and_test_never_overlap_and_together_are_everything_recorded(table, protocol, seed, folds):
+    own = recorded(table)
     for fold in divide_or_skip(protocol, table, seed, folds):
         assert len(fold.test) > 0
-        assert len(fold.train) > 0
-        assert sorted([*fold.train, *fold.test]) == list(range(len(table)))
+        assert set(fold.test) <= own
+        assert len(set(fold.train) & own) > 0
+        assert sorted([*(set(fold.train) & own), *fold.test]) == sorted(own)
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(), st.sampled_from(sorted(PROTOCOLS)), st.integers(0, 9), st.integers(2, 5))
+def test_a_copy_trains_exactly_where_its_source_trains(table, protocol, seed, folds):
+    ids, sources = table["id"].to_pylist(), table["source_id"].to_pylist()
+    for fold in divide_or_skip(protocol, table, seed, folds):
+        trained = {ids[row] for row in fold.train}
+        for row in set(range(len(table))) - recorded(table):
+            assert (ids[row] in trained) == (sources[row] in trained)
 
 
 @settings(max_examples=60, deadline=None)
-@given(tables(), st.sampled_from(["kfold", "speaker", "loso"]), st.integers(0, 9), st.integers(2, 5))
-def test_every_row_is_tested_exactly_once(table, protocol, seed, folds):
+@given(
+    tables(),
+    st.sampled_from(["kfold", "twin_safe", "speaker", "loso", "session", "official"]),
+    st.integers(0, 9),
+    st.integers(2, 5),
+)
+def test_every_recorded_row_is_tested_exactly_once(table, protocol, seed, folds):
     divided = divide_or_skip(protocol, table, seed, folds)
-    assert sorted(np.concatenate([fold.test for fold in divided])) == list(range(len(table)))
+    assert sorted(np.concatenate([fold.test for fold in divided])) == sorted(recorded(table))
     assert len({fold.name for fold in divided}) == len(divided) > 1
 
 
 @settings(max_examples=60, deadline=None)
-@given(tables(), st.sampled_from(["speaker", "loso"]), st.integers(0, 9), st.integers(2, 5))
-def test_no_speaker_stands_on_both_sides(table, protocol, seed, folds):
-    divided = divide_or_skip(protocol, table, seed, folds)
-    speakers = np.array(table["speaker"].to_pylist())
+@given(
+    tables(),
+    st.sampled_from([("speaker", "speaker"), ("loso", "speaker"), ("session", "session")]),
+    st.integers(0, 9),
+    st.integers(2, 5),
+)
+def test_no_group_stands_on_both_sides(table, protocol, seed, folds):
+    name, column = protocol
+    divided = divide_or_skip(name, table, seed, folds)
+    groups = np.array(table[column].to_pylist())
     for fold in divided:
-        assert not set(speakers[fold.train]) & set(speakers[fold.test])
-    assert speaker_independent(table, divided) is True
+        assert not set(groups[fold.train]) & set(groups[fold.test])
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.integers(0, 9), st.integers(2, 5))
+def test_twin_safe_keeps_one_sentence_of_one_speaker_on_one_side(table, seed, folds):
+    pairs = list(zip(table["speaker"].to_pylist(), table["text_id"].to_pylist(), strict=True))
+    for fold in divide_or_skip("twin_safe", table, seed, folds):
+        assert not {pairs[row] for row in fold.train} & {pairs[row] for row in fold.test}
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,7 +151,31 @@ def test_the_random_split_is_a_stratified_fifth():
     emotions = np.array(table["emotion"].to_pylist())
     assert Counter(emotions[fold.test]) == dict.fromkeys(EMOTIONS, 6)
     assert Counter(emotions[fold.train]) == dict.fromkeys(EMOTIONS, 24)
-    assert speaker_independent(table, [fold]) is False
+    assert crossing("speaker", table, [fold]) == len(fold.test)
+
+
+def test_random70_tests_three_tenths_of_each_emotion():
+    (fold,) = split("random70", balanced(speakers=10, per_emotion=4))
+    assert (len(fold.train), len(fold.test)) == (112, 48)
+
+
+def test_a_corpus_with_a_test_part_of_its_own_is_divided_by_it():
+    parts = ["train", "test", "validation", "evaluation"]
+    (fold,) = split("official", manifest(EMOTIONS, ["a"] * 4, split=parts))
+    assert (fold.train.tolist(), fold.test.tolist()) == ([0, 2], [1, 3])
+
+
+def test_a_corpus_with_folds_of_its_own_tests_each_of_them():
+    divided = split("official", manifest(EMOTIONS, ["a"] * 4, split=["1", "2", "1", "3"]))
+    assert [(fold.name, fold.test.tolist()) for fold in divided] == [("1", [0, 2]), ("2", [1]), ("3", [3])]
+
+
+def test_a_copy_whose_source_is_not_there_never_trains():
+    table = balanced(speakers=3, per_emotion=2)
+    orphan = {"id": "x~1", "uri": "/x.wav", "emotion": "anger", "speaker": "s0", "source_id": "x"}
+    table = from_rows([*table.to_pylist(), {**orphan, "augmentation": "gain"}])
+    for fold in split("loso", table):
+        assert len(table) - 1 not in {*fold.train, *fold.test}
 
 
 @pytest.mark.parametrize("per_emotion", [2, 3, 4])
@@ -130,10 +210,9 @@ def test_loso_has_one_fold_for_each_speaker():
     ]
 
 
-def test_unknown_speakers_make_the_verdict_unknown():
+def test_rows_without_a_speaker_cannot_be_divided_by_speakers():
     table = manifest(["anger", "fear"] * 5, [None, "a"] * 5)
-    assert speaker_independent(table, split("random", table)) is None
-    with pytest.raises(BadManifest, match="some rows have no speaker"):
+    with pytest.raises(BadManifest, match="5 of 10 rows have no speaker"):
         split("loso", table)
 
 
@@ -141,6 +220,9 @@ def test_unknown_speakers_make_the_verdict_unknown():
     ("protocol", "emotions", "speakers", "message"),
     [
         ("loso", ["anger", "fear"], ["a", "a"], "all rows fall into one part"),
+        ("session", ["anger", "fear"], ["a", "b"], "2 of 2 rows have no session"),
+        ("twin_safe", ["anger", "fear"], ["a", "b"], "2 of 2 rows have no text_id"),
+        ("official", ["anger", "fear"], ["a", "b"], "2 of 2 rows have no split"),
         ("speaker", ["anger", "fear"] * 6, ["a", "b"] * 6, "5 folds need at least 5 speakers; there are 2"),
         ("kfold", ["anger"] * 9 + ["fear"] * 4, ["a"] * 13, "'fear' has 4 utterances; .* needs 5 of each"),
         ("random", ["anger"] * 9 + ["fear"], ["a"] * 10, "'fear' has 1 utterances; .* needs 2 of each"),
@@ -177,7 +259,7 @@ def test_listed_folds_by_speaker_are_the_published_ones(tmp_path):
     for fold, wanted in zip(divided, EMOBOX, strict=True):
         assert {int(actors[i].removeprefix("ravdess-")) for i in fold.test} == wanted
         assert len(fold.train) == 80
-    assert speaker_independent(table, divided) is True
+    assert crossing("speaker", table, divided) == 0
 
 
 def test_listed_folds_by_id_may_come_as_parquet_in_any_order(tmp_path):
@@ -221,4 +303,4 @@ def test_emodb_by_speaker_tests_all_ten_speakers(real_corpora):
     table = index("emodb", str(real_corpora / "emodb"))
     divided = split("loso", table)
     assert [len(f.test) for f in divided] == [49, 58, 43, 38, 55, 35, 61, 69, 56, 71]
-    assert speaker_independent(table, split("speaker", table)) is True
+    assert crossing("speaker", table, split("speaker", table)) == 0

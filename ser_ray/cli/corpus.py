@@ -1,0 +1,129 @@
+"""Verbs about labelled speech: index, audit, simulate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from ser_ray.cli.options import Folds, Json, Manifest, Seed, app, console, pairs, print_json
+from ser_ray.errors import BadManifest
+
+
+def _list_corpora(wanted: bool) -> None:
+    if not wanted:
+        return
+    from ser_ray.corpora import CORPORA
+
+    for adapter in CORPORA.values():
+        console.print(f"[bold]{adapter.name}[/bold]  {adapter.expects}")
+        for name, what in adapter.variants.items():
+            console.print(f"    --variant {name}: {what}")
+    raise typer.Exit
+
+
+@app.command(epilog="Example: ser-ray index emodb ~/corpora/emodb -o emodb.parquet")
+def index(
+    corpus: Annotated[
+        str, typer.Argument(help="Its name, such as emodb (--list tells all), or csv for a table.")
+    ],
+    root: Annotated[str, typer.Argument(help="The corpus's folder; for csv the CSV or Parquet file.")],
+    out: Annotated[str, typer.Option("--output", "-o", help="Manifest to write.")],
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", help="csv, kesdy18: our column=yours, such as speaker=who.")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", help="Your label=emotion; label=- leaves it out.")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="A published selection, such as 4class or all of iemocap.")
+    ] = None,
+    known: Annotated[  # it prints and leaves before anything else is looked at
+        bool,
+        typer.Option("--list", callback=_list_corpora, is_eager=True, help="Tell all corpora and leave."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a labelled corpus into a manifest."""
+    from ser_ray import corpora
+
+    options = corpora.IndexOptions(pairs("--map", columns), pairs("--label", labels), variant)
+    table = corpora.index(corpus, root, options)
+    corpora.write_manifest(table, out)
+    emotions = Counter(emotion or "unlabelled" for emotion in table["emotion"].to_pylist())
+    classes = Counter(table["raw_label"].to_pylist()) if set(emotions) == {"unlabelled"} else Counter()
+    speakers = len(set(table["speaker"].to_pylist()) - {None})
+    summary = {"manifest": out, "utterances": len(table), "speakers": speakers, "emotions": dict(emotions)}
+    if as_json:
+        return print_json({**summary, **({"classes": dict(classes)} if classes else {})})
+    console.print(f"{len(table)} utterances of {speakers} speakers -> {out}")
+    console.print(", ".join(f"{name} {n}" for name, n in (classes or emotions).most_common()))
+    return None
+
+
+@app.command(epilog="Example: ser-ray audit ravdess.parquet --protocol random70")
+def audit(
+    manifest: Manifest,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="As for evaluate; without it, all that can divide the corpus."),
+    ] = None,
+    folds: Folds = 5,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what leaks under a protocol: speakers, sentences, twins, identical audio."""
+    from ser_ray.corpora import read_manifest
+    from ser_ray.corpora.audit import audio_hashes
+    from ser_ray.corpora.audit import audit as look
+    from ser_ray.corpora.manifest import labelled
+    from ser_ray.corpora.splits import PROTOCOLS, check_protocol, split
+    from ser_ray.reports.audits import print_audits
+
+    if protocol:
+        check_protocol(protocol)
+    table = labelled(read_manifest(manifest), "an audit")
+    sounds = audio_hashes(table)
+    found, refused = [], {}
+    for name in [protocol] if protocol else PROTOCOLS:
+        try:
+            found.append(look(table, split(name, table, seed, folds), name, sounds))
+        except BadManifest as error:
+            if protocol:
+                raise
+            refused[name] = str(error)
+    if as_json:
+        return print_json({"audits": [each.to_dict() for each in found], "not_possible": refused})
+    print_audits(console, found, refused)
+    return None
+
+
+@app.command(epilog="Example: ser-ray simulate emodb.parquet -o calls --calls 60 --damaged 10")
+def simulate(
+    manifest: Manifest,
+    out: Annotated[str, typer.Option("--output", "-o", help="Folder of the archive.")],
+    calls: Annotated[int, typer.Option(help="How many.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Mean length of a call, s.")] = 60.0,
+    rate: Annotated[int, typer.Option(help="Sampling rate, Hz.")] = 8000,
+    codec: Annotated[str, typer.Option(help="mulaw, alaw, pcm16, flac or mp3.")] = "mulaw",
+    layout: Annotated[str, typer.Option(help="stereo, mono or dual_mono.")] = "stereo",
+    noise_db: Annotated[float | None, typer.Option(help="Speech-to-noise ratio, dB.")] = None,
+    negative: Annotated[float, typer.Option(help="Share of customers' moods that are negative.")] = 0.35,
+    damaged: Annotated[int, typer.Option(help="Calls to damage, each in another way.")] = 0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Build a call archive with truth.parquet from labelled utterances, to check a deployment with."""
+    from ser_ray.corpora import read_manifest
+    from ser_ray.corpora.simulate import SimulateOptions
+    from ser_ray.corpora.simulate import simulate as build
+
+    options = SimulateOptions(calls, seconds, rate, codec, layout, noise_db, negative, damaged, seed)
+    truth = build(read_manifest(manifest), out, options)
+    if as_json:
+        return print_json({"archive": out, "calls": calls, "damaged": damaged, "utterances": len(truth)})
+    console.print(
+        f"{calls} calls, {damaged} of them damaged, {len(truth)} utterances -> {out} (truth.parquet)"
+    )
+    return None

@@ -1,0 +1,190 @@
+"""Verbs that learn and measure: extract, train, fuse, evaluate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ser_ray.cli.options import (
+    Address,
+    Band,
+    Features,
+    Folds,
+    Json,
+    Manifest,
+    Normalise,
+    Overwrite,
+    Seed,
+    Store,
+    app,
+    console,
+    pairs,
+    print_json,
+    stderr,
+)
+
+
+@app.command(epilog="Example: ser-ray extract emodb.parquet -o store -f mfcc_stats -f 'mfcc(n=20)'")
+def extract(
+    manifest: Manifest,
+    store: Annotated[str, typer.Option("--output", "-o", help="Feature store to fill.")],
+    feature: Features = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the ledger's utterances again.")
+    ] = False,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a manifest's audio into features; what is there already is not computed again."""
+    from ser_ray.pipelines.jobs import ExtractJob
+    from ser_ray.reports.progress import showing
+
+    job = ExtractJob.of(
+        manifest=manifest,
+        store=store,
+        features=feature or ["mfcc_stats"],
+        retry_failed=retry_failed,
+        address=address,
+    )
+    with showing(stderr) as progress:
+        done = job.run(progress)
+    if as_json:
+        return print_json(done)
+    console.print(
+        f"{done['listed']} utterances: {done['before']} were there, {done['extracted']} extracted, "
+        f"{sum(done['failed'].values())} in the ledger of failures; {done['wall_s']:.1f} s -> {done['store']}"
+    )
+    for kind, count in done["failed"].items():
+        console.print(f"  {kind}: {count}", style="yellow")
+    return None
+
+
+@app.command(epilog="Example: ser-ray train svm emodb.parquet --store store -o svm --set C=30")
+def train(
+    family: Annotated[str, typer.Argument(help="svm, random_forest or xgboost.")],
+    manifest: Manifest,
+    store: Store,
+    out: Annotated[str, typer.Option("--output", "-o", help="Model directory to write.")],
+    feature: Features = None,
+    band: Band = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter=value.")] = None,
+    normalise: Normalise = "none",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Train one family, calibrated on speakers that each fold left out."""
+    from ser_ray.pipelines.jobs import TrainJob
+    from ser_ray.reports.progress import showing
+
+    job = TrainJob.of(
+        family=family,
+        manifest=manifest,
+        store=store,
+        out=out,
+        features=feature or [],
+        band=band,
+        settings=pairs("--set", settings),
+        normalise=normalise,
+        seed=seed,
+        overwrite=overwrite,
+        address=address,
+    )
+    with showing(stderr) as progress:
+        done = job.run(progress)
+    if as_json:
+        return print_json(done)
+    low, high = done["ua_interval"]
+    learned = done["trained_on"]
+    console.print(
+        f"{family}: UA {100 * done['metrics']['ua']:.1f} [{100 * low:.1f}, {100 * high:.1f}], "
+        f"{done['metrics']['protocol']}; {learned['utterances']} utterances, {len(done['labels'])} emotions, "
+        f"{done['band']} band -> {done['model']}"
+    )
+    for kind, count in learned["left_out"].items():
+        console.print(f"  {count} utterances left out: {kind}", style="yellow")
+    return None
+
+
+@app.command(epilog="Example: ser-ray fuse svm random_forest xgboost -o ensemble --rule paper")
+def fuse(
+    models: Annotated[list[str], typer.Argument(help="Model directories.")],
+    out: Annotated[str, typer.Option("--output", "-o", help="Ensemble directory to write.")],
+    rule: Annotated[
+        str, typer.Option(help="paper, classifier_sum, self_confidence, soft, max or stacking.")
+    ] = "paper",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Fuse trained models into an ensemble."""
+    from ser_ray.fusion import check_rule, save_ensemble
+    from ser_ray.pipelines import fuse as fusing
+    from ser_ray.pipelines.jobs import check_vacant
+    from ser_ray.reports.figures import print_reports, report_rows
+
+    check_rule(rule)
+    check_vacant(out, "ensemble.json", overwrite)
+    ensemble, reports = fusing.fuse(fusing.load_members(models), rule, seed)
+    save_ensemble(ensemble, out)
+    if as_json:
+        return print_json({"ensemble": out, "rule": rule, "reports": report_rows(reports)})
+    print_reports(console, f"{ensemble.card['metrics']['protocol']}, training corpus", reports, chosen=rule)
+    console.print(f"{len(models)} members, rule {rule}, {ensemble.band} band -> {out}")
+    return None
+
+
+@app.command(
+    epilog="Example: ser-ray evaluate svm,random_forest,xgboost emodb.parquet --store store --protocol loso"
+)
+def evaluate(
+    target: Annotated[str, typer.Argument(help="Ensemble or model directory, or families a,b,c.")],
+    manifest: Manifest,
+    store: Store,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="random, random70, kfold, twin_safe, speaker, loso, session, official (the corpus's own "
+            "split), folds:FILE (columns fold and id or speaker); unseen: the saved model as it is, on "
+            "utterances it never heard."
+        ),
+    ] = "loso",
+    folds: Folds = 5,
+    feature: Features = None,
+    band: Band = None,
+    normalise: Normalise = "none",
+    seed: Seed = 0,
+    out: Annotated[str | None, typer.Option("--output", "-o", help="Folder for figures.")] = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Measure members and every fusion rule side by side, trained anew in each fold."""
+    from ser_ray.corpora import read_manifest
+    from ser_ray.pipelines import evaluate as evaluating
+    from ser_ray.pipelines.cluster import connect
+    from ser_ray.reports.figures import print_evaluation
+    from ser_ray.reports.progress import showing
+
+    table = read_manifest(manifest)
+    unseen = protocol == evaluating.UNSEEN
+    if unseen:
+        from ser_ray.fusion import load_ensemble
+
+        evaluating.check_unchanged(feature or (), band, normalise)
+        ensemble, _ = load_ensemble(target)
+    else:
+        candidates = evaluating.candidates_of(target, feature or (), band, normalise)
+    connect(address)
+    with showing(stderr) as progress:
+        if unseen:
+            result = evaluating.evaluate_unseen(ensemble, table, store, progress)
+        else:
+            result = evaluating.evaluate(candidates, table, store, protocol, folds, seed, progress)
+    if out:
+        result.save(out)
+    if as_json:
+        return print_json(result.to_dict())
+    print_evaluation(console, result)
+    return None

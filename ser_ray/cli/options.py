@@ -1,0 +1,59 @@
+"""What all verbs share: the application, the options that several of them take, and how they print."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from ser_ray.errors import UsageError
+
+app = typer.Typer(
+    help="Speech emotion recognition at scale, on Ray. Begin with: ser-ray demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Manifest = Annotated[str, typer.Argument(help="Manifest, as `ser-ray index` writes it.")]
+Store = Annotated[str, typer.Option("--store", help="Feature store; what it lacks is extracted.")]
+Features = Annotated[
+    list[str] | None, typer.Option("--feature", "-f", help="Feature, such as mfcc_stats or 'mfcc(n=20)'.")
+]
+Band = Annotated[
+    Literal["wide", "telephone"] | None,
+    typer.Option(help="telephone: learn from audio sent through an 8 kHz mu-law line."),
+]
+Folds = Annotated[int, typer.Option(min=2, help="Number of folds for the protocols that take one.")]
+Normalise = Annotated[
+    str,
+    typer.Option(
+        help="Of the features, fitted on training rows: cmvn or equalise, such as 'cmvn(scope=speaker)', "
+        "which takes each speaker, or leg of a call, by itself."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Fixes folds and models.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster to run on; this machine without it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON, for machines.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output that is there.")]
+
+console = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False)
+
+
+def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` texts of a repeated option as a dict; raises UsageError for other texts."""
+    parts = [text.partition("=") for text in given or []]
+    for name, equals, value in parts:
+        if not (name and equals and value):
+            raise UsageError(f"{option} takes NAME=VALUE, not {name + equals + value!r}.")
+    return {name: value for name, _, value in parts}
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on standard output."""
+    print(json.dumps(value, ensure_ascii=False, default=str))

@@ -1,0 +1,48 @@
+"""TESS, Toronto emotional speech set (Pichora-Fuller & Dupuis 2010): English, 2 women.
+
+2,800 utterances "Say the word ...": 200 words in seven emotions by an older and a younger actress.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pyarrow as pa
+
+from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+
+EXPECTS = "files named speaker(OAF YAF)_word_emotion, such as OAF_angry/OAF_back_angry.wav"
+WORDS = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "neutral": "neutral",
+    "ps": "surprise",  # pleasant surprise
+    "sad": "sadness",
+}
+# OA: the published set has one file that lacks a letter, OAF_neutral/OA_bite_neutral.wav.
+_NAME = re.compile(rf"(OAF?|YAF)_([^_]+)_({'|'.join(WORDS)})", re.IGNORECASE)
+
+
+def _parse(stem: str) -> dict[str, Any] | None:
+    match = _NAME.fullmatch(stem)
+    if not match:
+        return None
+    speaker, word, emotion = match[1].upper(), match[2].lower(), match[3].lower()
+    return {
+        "speaker": "tess-YAF" if speaker == "YAF" else "tess-OAF",
+        "emotion": WORDS[emotion],
+        "raw_label": emotion,
+        "language": "en",
+        "gender": "female",
+        "text_id": word,
+    }
+
+
+def _index(root: str, options: IndexOptions) -> pa.Table:
+    return index_by_name(root, "tess", EXPECTS, _parse, options)
+
+
+ADAPTER = Adapter("tess", EXPECTS, _index)
