@@ -122,6 +122,15 @@ def build(spec: str, kind: str, known: Mapping[str, type[Built]]) -> Built:
     return known[name](**_overrides(known[name], overrides or ""))
 
 
+def describe(known: Mapping[str, type[Parameters]]) -> dict[str, str]:
+    """For each name of a registry, with its parameters, the first line of what it says of itself."""
+    described = {}
+    for name, wanted in known.items():
+        own = [field.name for field in fields(wanted) if field.name not in ("band", "rate")]
+        described[f"{name}({', '.join(own)})"] = (wanted.__doc__ or "").strip().splitlines()[0]
+    return described
+
+
 def _overrides(wanted: type[Parameters], text: str) -> dict[str, Any]:
     """The keyword arguments of `key=value,key=value`."""
     hints = get_type_hints(wanted)

@@ -1,4 +1,4 @@
-"""Verbs about labelled speech: index, audit, simulate."""
+"""Verbs about labelled speech: index, audit, augment, simulate."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ser_ray.cli.options import Folds, Json, Manifest, Seed, app, console, pairs, print_json
+from ser_ray.cli.options import Folds, Json, Manifest, Seed, app, console, listing, pairs, print_json
 from ser_ray.errors import BadManifest
 
 
-def _list_corpora(wanted: bool) -> None:
-    if not wanted:
-        return
+def _corpora() -> dict[str, str]:
     from ser_ray.corpora import CORPORA
 
-    for adapter in CORPORA.values():
-        console.print(f"[bold]{adapter.name}[/bold]  {adapter.expects}")
-        for name, what in adapter.variants.items():
-            console.print(f"    --variant {name}: {what}")
-    raise typer.Exit
+    variants = {
+        c.name: "".join(f"\n    --variant {n}: {w}" for n, w in c.variants.items()) for c in CORPORA.values()
+    }
+    return {c.name: c.expects + variants[c.name] for c in CORPORA.values()}
+
+
+def _augmentations() -> dict[str, str]:
+    from ser_ray.audio.augmentation import AUGMENTATIONS
+    from ser_ray.parameters import describe
+
+    return describe(AUGMENTATIONS)
 
 
 @app.command(epilog="Example: ser-ray index emodb ~/corpora/emodb -o emodb.parquet")
@@ -41,7 +45,7 @@ def index(
     ] = None,
     known: Annotated[  # it prints and leaves before anything else is looked at
         bool,
-        typer.Option("--list", callback=_list_corpora, is_eager=True, help="Tell all corpora and leave."),
+        typer.Option("--list", callback=listing(_corpora), is_eager=True, help="Tell all corpora and leave."),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -96,6 +100,38 @@ def audit(
     if as_json:
         return print_json({"audits": [each.to_dict() for each in found], "not_possible": refused})
     print_audits(console, found, refused)
+    return None
+
+
+@app.command(epilog="Example: ser-ray augment emodb.parquet -o more.parquet -a 'speed(factor=.9) + noise'")
+def augment(
+    manifest: Manifest,
+    out: Annotated[str, typer.Option("--output", "-o", help="Manifest to write, copies included.")],
+    augmentation: Annotated[
+        list[str],
+        typer.Option(
+            "--augmentation", "-a", help="speed, pitch, noise, reverb, telephone, gain; several joined by +."
+        ),
+    ],
+    copies: Annotated[int, typer.Option(min=1, help="Copies of each utterance by each augmentation.")] = 1,
+    seed: Seed = 0,
+    known: Annotated[
+        bool,
+        typer.Option("--list", callback=listing(_augmentations), is_eager=True, help="Tell all and leave."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Add augmented copies to a manifest: they train where their source trains, and are never tested."""
+    from ser_ray.corpora import read_manifest, write_manifest
+    from ser_ray.corpora.augmented import augment as add_copies
+
+    table = read_manifest(manifest)
+    more = add_copies(table, augmentation, copies, seed)
+    write_manifest(more, out)
+    summary = {"manifest": out, "utterances": len(table), "copies": len(more) - len(table)}
+    if as_json:
+        return print_json(summary)
+    console.print(f"{len(table)} utterances and {summary['copies']} copies -> {out}")
     return None
 
 

@@ -19,10 +19,18 @@ from ser_ray.cli.options import (
     Store,
     app,
     console,
+    listing,
     pairs,
     print_json,
     stderr,
 )
+
+
+def _features() -> dict[str, str]:
+    from ser_ray.features import FEATURES
+    from ser_ray.parameters import describe
+
+    return describe(FEATURES)
 
 
 @app.command(epilog="Example: ser-ray extract emodb.parquet -o store -f mfcc_stats -f 'mfcc(n=20)'")
@@ -32,6 +40,9 @@ def extract(
     feature: Features = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try the ledger's utterances again.")
+    ] = False,
+    known: Annotated[
+        bool, typer.Option("--list", callback=listing(_features), is_eager=True, help="Tell all and leave.")
     ] = False,
     address: Address = None,
     as_json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import typer
@@ -52,6 +53,18 @@ def pairs(option: str, given: list[str] | None) -> dict[str, str]:
         if not (name and equals and value):
             raise UsageError(f"{option} takes NAME=VALUE, not {name + equals + value!r}.")
     return {name: value for name, _, value in parts}
+
+
+def listing(registry: Callable[[], Mapping[str, str]]) -> Callable[[bool], None]:
+    """A callback for `--list`: it prints what a registry holds and leaves."""
+
+    def show(wanted: bool) -> None:
+        if wanted:
+            for name, what in registry().items():
+                console.print(f"{name}\n    {what}", markup=False)
+            raise typer.Exit
+
+    return show
 
 
 def print_json(value: Any) -> None:

@@ -82,6 +82,7 @@ class Feature(Parameters, ABC):
 
     kind: ClassVar[str] = "feature"
     version: ClassVar[int] = 1
+    accelerated: ClassVar[bool] = False  # runs on a GPU where there is one
 
     band: Literal["wide", "telephone"] = parameter("wide", choices=tuple(BANDS))
     rate: int = parameter(own=lambda f: BANDS[f.band].rate, low=4000, high=192_000)

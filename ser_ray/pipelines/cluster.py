@@ -69,6 +69,7 @@ def run_batches(
     progress: Progress,
     counted: str,
     total: int,
+    accelerated: bool = False,
 ) -> list[dict[str, Any]]:
     """Give a table to a pool of actors, `rows` rows a call, and collect the small summary of each call.
 
@@ -84,6 +85,7 @@ def run_batches(
         progress: told the sum of the column `counted`.
         counted: what is counted, such as "calls".
         total: how many of them there are.
+        accelerated: each worker takes one of the cluster's GPUs, where it has any.
 
     Returns:
         What each call of a worker returned.
@@ -92,6 +94,7 @@ def run_batches(
         RunFailed: the cluster broke off, or a worker met an error; what was finished is kept.
     """
     cpus = connect()
+    gpus = int(ray.cluster_resources().get("GPU", 0)) if accelerated else 0
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_S
@@ -106,8 +109,9 @@ def run_batches(
         fn_constructor_args=(worker, arguments),
         batch_size=rows,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=min(cpus, len(blocks))),
+        compute=ActorPoolStrategy(size=min(gpus or cpus, cpus, len(blocks))),
         num_cpus=1,
+        num_gpus=1 if gpus else None,
     )
     summaries: list[dict[str, Any]] = []
     done = 0

@@ -16,11 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from ser_ray import features
+from ser_ray.audio.augmentation import augment
 from ser_ray.audio.band import in_band
 from ser_ray.audio.decode import read_audio
-from ser_ray.errors import UnreadableAudio
-from ser_ray.features import Feature
-from ser_ray.features.store import Failure, FeatureStore, Key, keys_of
+from ser_ray.errors import SerRayError, UnreadableAudio
+from ser_ray.features import Feature, together
+from ser_ray.features.store import PLACE, Failure, FeatureStore, Key, keys_of
 from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 
 BATCH = 64  # utterances a part of the store; the work that a kill can cost a worker
@@ -68,8 +69,9 @@ def extract(
     started = time.monotonic()
     target, chosen = FeatureStore(store), list(dict.fromkeys(features.get(s) for s in specs))
     work = _missing(manifest, target, chosen, retry_failed)
+    accelerated = any(feature.accelerated for feature in chosen)
     done = (
-        run_batches(Extractor, (target.uri,), work, BATCH, progress, "utterances", len(work))
+        run_batches(Extractor, (target.uri,), work, BATCH, progress, "utterances", len(work), accelerated)
         if len(work)
         else []
     )
@@ -86,6 +88,15 @@ def extract(
     )
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """One utterance whose sound is ready for the features of one rate and band."""
+
+    key: Key
+    uri: str
+    wave: np.ndarray
+
+
 class Extractor:
     """The worker: manifest rows with the features each of them lacks -> parts of the store."""
 
@@ -94,42 +105,78 @@ class Extractor:
 
     def __call__(self, batch: pa.Table) -> dict[str, Any]:
         """Extract one batch and say what was done."""
-        pending: dict[Feature, list[tuple[Key, np.ndarray]]] = {}
-        failures: dict[Feature, list[Failure]] = {}
-        values: dict[Feature, tuple[list[Key], list[np.ndarray]]] = {}
-        audio_s = 0.0
+        part = _Part()
         for row, key in zip(batch.to_pylist(), keys_of(batch), strict=True):
             wanted = [features.get(spec) for spec in row["features"]]
             try:
-                wave, rate = read_audio(row["uri"], None, row["start_s"], row["end_s"], row["channel"])
-                audio_s += len(wave) / rate
-                ready = {place: in_band(wave, rate, *place) for place in {(f.rate, f.band) for f in wanted}}
+                part.hear(row, key, wanted)
             except UnreadableAudio as error:
-                for feature in wanted:
-                    failures.setdefault(feature, []).append(Failure(key, row["uri"], error.kind, str(error)))
+                part.fail(wanted, key, row["uri"], error)
+            if part.samples > MAX_SAMPLES:
+                part.compute()
+        part.compute()
+        for feature in {**part.values, **part.failures}:
+            self.store.write(feature, *part.values.get(feature, ([], [])))
+            self.store.write_failures(feature, part.failures.get(feature, []))
+        extracted = len({key for keys, _ in part.values.values() for key in keys})
+        return {"utterances": len(batch), "extracted": extracted, "audio_s": part.audio_s}
+
+
+class _Part:
+    """A part of the store in the making."""
+
+    def __init__(self) -> None:
+        self.values: dict[Feature, tuple[list[Key], list[np.ndarray]]] = {}
+        self.failures: dict[Feature, list[Failure]] = {}
+        self.audio_s, self.samples = 0.0, 0
+        self._pending: dict[tuple[Feature, ...], list[_Heard]] = {}
+
+    def hear(self, row: dict[str, Any], key: Key, wanted: list[Feature]) -> None:
+        """Read an utterance and make it ready for each rate and band; raises UnreadableAudio."""
+        wave, rate = read_audio(row["uri"], None, row["start_s"], row["end_s"], row["channel"])
+        self.audio_s += len(wave) / rate
+        if row["augmentation"]:
+            wave = augment(wave, rate, row["augmentation"], row["id"])
+        places = {(feature.rate, feature.band) for feature in wanted}
+        for place, ready in {place: in_band(wave, rate, *place) for place in places}.items():
+            chosen = tuple(feature for feature in wanted if (feature.rate, feature.band) == place)
+            self._pending.setdefault(chosen, []).append(_Heard(key, row["uri"], ready))
+            self.samples += len(ready)
+
+    def compute(self) -> None:
+        """Turn what was heard into features; those of one rate and band share what they can."""
+        for chosen, heard in self._pending.items():
+            try:
+                results = together(chosen, [h.wave for h in heard])
+            except Exception:  # one of them is at fault: each by itself finds which
+                self._compute_apart(chosen, heard)
                 continue
-            for feature in wanted:
-                pending.setdefault(feature, []).append((key, ready[feature.rate, feature.band]))
-            if sum(len(w) for waves in pending.values() for _, w in waves) > MAX_SAMPLES:
-                _compute(pending, values)
-        _compute(pending, values)
-        for feature in {**values, **failures}:
-            self.store.write(feature, *values.get(feature, ([], [])))
-            self.store.write_failures(feature, failures.get(feature, []))
-        extracted = len({key for keys, _ in values.values() for key in keys})
-        return {"utterances": len(batch), "extracted": extracted, "audio_s": audio_s}
+            for feature, arrays in zip(chosen, results, strict=True):
+                for utterance, array in zip(heard, arrays, strict=True):
+                    self._keep(feature, utterance.key, array)
+        self._pending.clear()
+        self.samples = 0
 
+    def fail(self, wanted: Sequence[Feature], key: Key, uri: str, error: Exception) -> None:
+        """Note in the ledger that an utterance has none of these features."""
+        kind = error.kind if isinstance(error, UnreadableAudio) else type(error).__name__
+        for feature in wanted:
+            self.failures.setdefault(feature, []).append(Failure(key, uri, kind, str(error)[:500]))
 
-def _compute(
-    pending: dict[Feature, list[tuple[Key, np.ndarray]]],
-    values: dict[Feature, tuple[list[Key], list[np.ndarray]]],
-) -> None:
-    """Move waves from `pending` into `values` as features."""
-    for feature, waves in pending.items():
-        keys, arrays = values.setdefault(feature, ([], []))
-        keys += [key for key, _ in waves]
-        arrays += feature.batch([wave for _, wave in waves])
-    pending.clear()
+    def _compute_apart(self, chosen: Sequence[Feature], heard: Sequence[_Heard]) -> None:
+        for utterance in heard:
+            for feature in chosen:
+                try:
+                    self._keep(feature, utterance.key, feature(utterance.wave))
+                except Exception as error:
+                    if isinstance(error, SerRayError) and not isinstance(error, UnreadableAudio):
+                        raise  # what would fail for every utterance: a missing package, a corrupt checkpoint
+                    self.fail([feature], utterance.key, utterance.uri, error)
+
+    def _keep(self, feature: Feature, key: Key, value: np.ndarray) -> None:
+        keys, arrays = self.values.setdefault(feature, ([], []))
+        keys.append(key)
+        arrays.append(value)
 
 
 def _missing(manifest: pa.Table, store: FeatureStore, chosen: list[Feature], retry: bool) -> pa.Table:
@@ -142,7 +189,7 @@ def _missing(manifest: pa.Table, store: FeatureStore, chosen: list[Feature], ret
         for i, key in enumerate(keys):
             if key not in known:
                 lacking[i].append(feature.spec)
-    work = manifest.select(["id", "uri", "start_s", "end_s", "channel"])
+    work = manifest.select([*PLACE, "id"])
     work = work.append_column("features", pa.array(lacking, pa.list_(pa.string())))
     return work.take(np.flatnonzero([bool(specs) for specs in lacking]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,13 @@ import soundfile as sf
 
 from ser_ray import features
 from ser_ray.audio import read_audio, telephone_channel
+from ser_ray.audio.augmentation import augment as change
 from ser_ray.corpora import read_manifest
+from ser_ray.corpora.augmented import augment
 from ser_ray.corpora.manifest import from_rows
-from ser_ray.errors import UnknownName
-from ser_ray.features.store import FeatureStore
+from ser_ray.errors import UnknownName, UnreadableAudio
+from ser_ray.features.feature import Batch, Feature
+from ser_ray.features.store import PLACE, FeatureStore
 from ser_ray.pipelines import extract as module
 from ser_ray.pipelines.extract import extract
 
@@ -102,6 +106,61 @@ def test_stretches_of_one_file_are_extracted_apart(tmp_path: Path) -> None:
     _, values = FeatureStore(str(tmp_path / "store")).load(features.get("logmel"), manifest)
     loud, quiet = (v[20:80].max(axis=1).mean() for v in values)
     assert loud > quiet
+
+
+def test_copies_are_extracted_from_changed_sound_beside_their_sources(corpus: str, tmp_path: Path) -> None:
+    manifest = augment(read_manifest(corpus).slice(0, 3), ["speed(factor=0.5)", "noise(snr_db=0)"])
+    done = extract(manifest, str(tmp_path), ["rms"])
+    assert (done.listed, done.extracted) == (9, 9)
+    _, values = FeatureStore(str(tmp_path)).load(features.get("rms"), manifest)
+    for source, slow, noisy in zip(values[:3], values[3:6], values[6:], strict=True):
+        assert len(slow) == pytest.approx(2 * len(source), abs=2)
+        power = (np.square(noisy).mean() / np.square(source).mean(), len(noisy) == len(source))
+        assert power == (pytest.approx(2.0, rel=0.5), True)
+    wave, rate = read_audio(manifest["uri"][6].as_py())
+    again = change(wave, rate, manifest["augmentation"][6].as_py(), manifest["id"][6].as_py())
+    np.testing.assert_allclose(values[6], features.get("rms")(again), rtol=1e-4)
+
+
+class Fussy(Feature):
+    """The mean of a wave, refused to loud ones and failing for long ones."""
+
+    name: ClassVar[str] = "fussy"
+    shape = (1,)
+    names = ("mean",)
+
+    def _compute(self, batch: Batch) -> list[np.ndarray]:
+        for wave in batch.waves:
+            if len(wave) > 2000:
+                raise ZeroDivisionError("too long for it")
+            if wave.max() > 0.5:
+                raise UnreadableAudio("too_loud", "the wave is too loud.")
+        return [np.array([wave.mean()], np.float32) for wave in batch.waves]
+
+
+def test_one_utterance_that_a_feature_cannot_take_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(features.FEATURES, "fussy", Fussy)
+    waves = {"good": np.full(1000, 0.1), "loud": np.full(1000, 0.9), "long": np.full(3000, 0.1)}
+    for name, wave in waves.items():
+        sf.write(tmp_path / f"{name}.wav", wave, 16000)
+    rows = [{"id": name, "uri": str(tmp_path / f"{name}.wav")} for name in waves]
+    manifest = from_rows([*rows, {"id": "fine", "uri": rows[0]["uri"]}])
+    work = manifest.select(["id", *PLACE]).append_column("features", pa.array([["fussy", "rms"]] * 4))
+    store = FeatureStore(str(tmp_path / "store"))
+    for name in ("fussy", "rms"):
+        store.open(features.get(name))
+    assert module.Extractor(store.uri)(work)["extracted"] == 4
+    kept, values = store.load(features.get("fussy"), manifest)
+    assert kept.tolist() == [0, 3]
+    np.testing.assert_allclose(values, 0.1, atol=1e-4)
+    ledger = {f.key[0]: (f.error_type, f.error) for f in store.failures(features.get("fussy"))}
+    assert ledger == {
+        "loud": ("too_loud", "the wave is too loud."),
+        "long": ("ZeroDivisionError", "too long for it"),
+    }
+    assert len(store.done(features.get("rms"))) == 4
 
 
 def test_unknown_feature_is_refused_before_any_work(corpus: str, tmp_path: Path) -> None:
