@@ -16,7 +16,12 @@ from ser_ray.features.registry import get
 
 RATE = 16000
 FRAMES = {"n_fft": 512, "win_length": 400, "hop_length": 160}  # 25 ms frames every 10 ms, as ours
-SYSTEM_7 = ("logmel(bands=128)", "mfcc", "chroma", "contrast")
+# The frames that librosa takes unless told otherwise, for all four; and ours, 25 and 128 ms every 10 ms.
+SYSTEM_7 = (
+    *("logmel(bands=128,window=2048,hop=512)", "mfcc(window=2048,hop=512)"),
+    *("chroma(hop=512)", "contrast(hop=512)"),
+)
+SYSTEM_7_DENSE = ("logmel(bands=128)", "mfcc", "chroma", "contrast")
 
 
 @dataclass(frozen=True)
@@ -63,37 +68,38 @@ def contests() -> list[Contest]:
     """What is compared; openSMILE's only where it is installed."""
     import librosa
 
-    def mfcc(wave: Array) -> Any:
-        return librosa.feature.mfcc(y=wave, sr=RATE, n_mfcc=40, n_mels=80, **FRAMES)
+    def mfcc(wave: Array, **frames: int) -> Any:
+        return librosa.feature.mfcc(y=wave, sr=RATE, n_mfcc=40, n_mels=80, **frames)
 
     def mfcc_statistics(wave: Array) -> Any:
-        frames = mfcc(wave)
+        frames = mfcc(wave, **FRAMES)
         return np.concatenate([frames.mean(axis=1), frames.std(axis=1)])
 
-    def logmel(wave: Array) -> Any:
-        return librosa.power_to_db(librosa.feature.melspectrogram(y=wave, sr=RATE, n_mels=128, **FRAMES))
-
-    def system_7(wave: Array) -> Any:
+    def system_7(wave: Array, hop: int = 512, **frames: int) -> Any:
+        mel = librosa.feature.melspectrogram(y=wave, sr=RATE, n_mels=128, **frames)
         return (
-            logmel(wave),
-            mfcc(wave),
-            librosa.feature.chroma_stft(y=wave, sr=RATE, **FRAMES),
-            librosa.feature.spectral_contrast(y=wave, sr=RATE, **FRAMES),
+            librosa.power_to_db(mel),
+            mfcc(wave, **frames),
+            librosa.feature.chroma_stft(y=wave, sr=RATE, hop_length=hop),
+            librosa.feature.spectral_contrast(y=wave, sr=RATE, hop_length=hop),
         )
 
+    def system_7_dense(wave: Array) -> Any:
+        return system_7(wave, 160, **FRAMES)
+
     def yin(wave: Array) -> Any:
-        return librosa.yin(wave, fmin=60, fmax=500, sr=RATE, hop_length=160)
+        return librosa.yin(wave, fmin=60, fmax=600, sr=RATE, hop_length=160)
 
     def yin_by_default(wave: Array) -> Any:
-        return librosa.yin(wave, fmin=60, fmax=500, sr=RATE)
+        return librosa.yin(wave, fmin=60, fmax=600, sr=RATE)
 
     found = [
         Contest("MFCC, mean and deviation", "librosa mfcc", ("mfcc",), mfcc_statistics, pool=True),
-        Contest("the four of system 7", "librosa melspectrogram, mfcc, chroma_stft, contrast", SYSTEM_7,
-                system_7),
+        Contest("the four of system 7", "librosa, its own frames of 128 ms every 32", SYSTEM_7, system_7),
+        Contest("the same every 10 ms", "librosa, the same frames", SYSTEM_7_DENSE, system_7_dense),
         Contest("F0", "librosa yin, hop 160", ("f0",), yin),
         Contest("F0, their hop", "librosa yin, its own hop of 512", ("f0(hop=512)",), yin_by_default),
-    ]  # fmt: skip
+    ]
     return found + (_opensmile() if importlib.util.find_spec("opensmile") else [])
 
 

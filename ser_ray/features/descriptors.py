@@ -8,17 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ser_ray.features.feature import Array
+from ser_ray.features.mel import MelFeature, mel_edges
 from ser_ray.features.mfcc import cosines
 from ser_ray.features.pitch import smooth_pitch, track_pitch
-from ser_ray.features.spectrum import (
-    SpectralFeature,
-    decibel,
-    mel_edges,
-    power_spectra,
-    split,
-    taper,
-    whole_frames,
-)
+from ser_ray.features.spectrum import decibel, power_spectra, split, taper, whole_frames
 
 SHAPE = (
     *("rolloff25", "rolloff50", "rolloff75", "rolloff90"),
@@ -45,7 +38,7 @@ class Descriptors(NamedTuple):
     voiced: Mask  # active and periodic [frames]
 
 
-def describe(waves: list[Array], feature: SpectralFeature, bands: int, n: int) -> list[Descriptors]:
+def describe(waves: list[Array], feature: MelFeature, bands: int, n: int) -> list[Descriptors]:
     """Descriptors of each wave.
 
     Args:

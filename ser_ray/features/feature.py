@@ -21,7 +21,7 @@ Band = Literal["wide", "telephone"]
 Shared = TypeVar("Shared")
 
 # Samples of the waves that are worked on together: enough to fill the processor, few enough for its memory.
-TOGETHER = 4_000_000
+TOGETHER = 1_000_000
 
 
 class BandLimits(NamedTuple):
@@ -100,6 +100,9 @@ class Feature(Parameters, ABC):
     @abstractmethod
     def _compute(self, batch: Batch) -> list[Array]:
         """One array for each wave of the batch."""
+
+    def announce(self) -> None:  # noqa: B027
+        """Tell, once a process, what who uses it must know, such as a licence."""
 
     def __call__(self, wave: Array) -> Array:
         """The feature of one wave.

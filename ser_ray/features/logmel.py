@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ser_ray.features.feature import Array, Batch
-from ser_ray.features.spectrum import SpectralFeature
+from ser_ray.features.mel import MelFeature
 from ser_ray.parameters import parameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogMel(SpectralFeature):
+class LogMel(MelFeature):
     """Mel band levels in dB [frames, bands], 25 ms frames every 10 ms.
 
     With `window`, `hop` and `bands` set alike, the values are `librosa.power_to_db` of

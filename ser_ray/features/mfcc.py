@@ -9,12 +9,12 @@ from typing import ClassVar
 import numpy as np
 
 from ser_ray.features.feature import Array, Batch
-from ser_ray.features.spectrum import SpectralFeature
+from ser_ray.features.mel import MelFeature
 from ser_ray.parameters import parameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mfcc(SpectralFeature):
+class Mfcc(MelFeature):
     """MFCC [frames, n * (deltas + 1)] after Davis and Mermelstein (1980), 25 ms frames every 10 ms.
 
     With `window`, `hop` and `n_mels` set alike, the values are those of `librosa.feature.mfcc`

@@ -10,8 +10,9 @@ import numpy as np
 from ser_ray.features import statistics
 from ser_ray.features.descriptors import SHAPE, Descriptors, describe
 from ser_ray.features.feature import Array, Batch
+from ser_ray.features.mel import MelFeature
 from ser_ray.features.pitch import LOWEST_HZ
-from ser_ray.features.spectrum import SpectralFeature, power_of_two
+from ser_ray.features.spectrum import power_of_two
 from ser_ray.parameters import parameter
 
 HIGHEST_FMIN, LOWEST_FMAX = 1000.0, 3000.0  # Hz
@@ -19,7 +20,7 @@ LONGEST_HOP_S = 0.011  # with room for the rounding of 10 ms to samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class MfccStats(SpectralFeature):
+class MfccStats(MelFeature):
     """Statistics [columns] of MFCC, spectral shape, pitch, rhythm and modulation over an utterance.
 
     Descriptors come from 40 ms frames; their statistics are taken apart over active, voiced and
@@ -89,5 +90,5 @@ class MfccStats(SpectralFeature):
         return np.concatenate(parts, dtype=np.float32)
 
 
-def _longest_period(feature: SpectralFeature) -> int:
+def _longest_period(feature: MelFeature) -> int:
     return round(feature.rate / LOWEST_HZ)

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+from ser_ray.features.chroma import Chroma
+from ser_ray.features.contrast import Contrast
+from ser_ray.features.f0 import F0
 from ser_ray.features.feature import Band, Feature
+from ser_ray.features.image import ColourImage, Image
+from ser_ray.features.is09_lld import Is09Lld
+from ser_ray.features.is10 import Is10
+from ser_ray.features.log_stft import LogStft
 from ser_ray.features.logmel import LogMel
 from ser_ray.features.mfcc import Mfcc
 from ser_ray.features.mfcc_stats import MfccStats
+from ser_ray.features.pitch_stats import PitchStats
+from ser_ray.features.rms import Rms
+from ser_ray.features.spectral_shape import SpectralShape
+from ser_ray.features.ssl import Ssl
+from ser_ray.features.tonnetz import Tonnetz
+from ser_ray.features.wav2vec import Wav2Vec
+from ser_ray.features.waveform import Waveform, Waveform16k
+from ser_ray.features.zero_crossings import ZeroCrossings
 from ser_ray.parameters import build
 
 FEATURES: dict[str, type[Feature]] = {
+    "chroma": Chroma,
+    "colour_image": ColourImage,
+    "contrast": Contrast,
+    "f0": F0,
+    "image": Image,
+    "is09_lld": Is09Lld,
+    "is10": Is10,
+    "log_stft": LogStft,
     "logmel": LogMel,
     "mfcc": Mfcc,
     "mfcc_stats": MfccStats,
+    "pitch_stats": PitchStats,
+    "rms": Rms,
+    "spectral_shape": SpectralShape,
+    "ssl": Ssl,
+    "tonnetz": Tonnetz,
+    "wav2vec": Wav2Vec,
+    "waveform": Waveform,
+    "waveform_16k": Waveform16k,
+    "zcr": ZeroCrossings,
 }
 
 

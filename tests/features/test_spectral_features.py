@@ -4,9 +4,9 @@ import pytest
 import torch
 import torchaudio
 
-from ser_ray import features
+from ser_ray import errors, features
+from ser_ray.features.mel import mel_filters
 from ser_ray.features.mfcc import delta
-from ser_ray.features.spectrum import mel_filters
 
 
 def noise(samples: int) -> np.ndarray:
@@ -126,3 +126,35 @@ def test_cmvn_gives_zero_mean_and_unit_variance_over_the_wave():
     values = features.get("mfcc(cmvn=true,deltas=1)")(noise(16000))
     np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(values.std(axis=0), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spec", "n_fft", "first", "last"),
+    [
+        ("log_stft", 512, 0, 256),
+        ("log_stft(rate=44100,window=2048,hop=512)", 2048, 0, 1024),
+        ("log_stft(rate=22050,window=551)", 1024, 0, 512),
+        ("log_stft(rate=44100,window=1000,n_fft=1000)", 1000, 0, 500),
+        ("log_stft(band=telephone)", 256, 10, 108),  # 300 and 3400 Hz over 31.25 Hz: 9.6 and 108.8
+    ],
+)
+def test_log_stft_is_that_of_librosa_within_a_hundredth_of_a_decibel(spec, n_fft, first, last):
+    feature = features.get(spec)
+    wave = noise(feature.rate) + tone(440, feature.rate)
+    stft = librosa.stft(wave, n_fft=n_fft, win_length=feature.window, hop_length=feature.hop)
+    magnitude = np.abs(stft)[first : last + 1]
+    np.testing.assert_allclose(feature(wave), librosa.amplitude_to_db(magnitude, top_db=80).T, atol=1e-2)
+
+
+def test_log_stft_names_its_bins_and_peaks_at_that_of_a_tone():
+    feature = features.get("log_stft(band=telephone)")
+    assert (feature.names[0], feature.names[-1]) == ("bin10", "bin108")
+    assert feature.names[feature(tone(1000, 8000))[50].argmax()] == "bin32"
+
+
+def test_log_stft_keeps_the_bins_between_its_edges():
+    whole = features.get("log_stft")(noise(16000))
+    part = features.get("log_stft(fmin=1000,fmax=2000)")(noise(16000))
+    np.testing.assert_array_equal(part, whole[:, 32:65])
+    with pytest.raises(errors.UsageError, match=r"there must be two bins of 31\.25 Hz"):
+        features.get("log_stft(fmin=1000,fmax=1010)")
