@@ -101,7 +101,7 @@ class Feature(Parameters, ABC):
     def _compute(self, batch: Batch) -> list[Array]:
         """One array for each wave of the batch."""
 
-    def announce(self) -> None:  # noqa: B027
+    def announce(self) -> None:
         """Tell, once a process, what who uses it must know, such as a licence."""
 
     def __call__(self, wave: Array) -> Array:

@@ -33,6 +33,7 @@ from ser_ray.models.model import (
     read_model,
     write_model,
 )
+from ser_ray.models.normaliser import Groups
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,21 @@ class Ensemble:
         """Every feature that a member reads, each once."""
         return tuple({f.fingerprint: f for m in self.members.values() for f in m.features}.values())
 
-    def predict_proba(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    def predict_proba(self, values: Mapping[str, np.ndarray], groups: Groups | None = None) -> np.ndarray:
         """Fused probabilities [rows, labels].
 
         Args:
             values: feature fingerprint -> [rows, columns], for all of `features`.
+            groups: speaker of each row, for members that normalise speakers by themselves.
+
+        Raises:
+            UsageError: a member needs the speakers, and they are not known.
         """
         joined = [
             np.concatenate([values[f.fingerprint] for f in model.features], axis=1)
             for model in self.members.values()
         ]
-        members = [m.predict_proba(x) for m, x in zip(self.members.values(), joined, strict=True)]
+        members = [m.predict_proba(x, groups) for m, x in zip(self.members.values(), joined, strict=True)]
         return self.fusion(np.stack(members))
 
 

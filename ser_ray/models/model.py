@@ -1,9 +1,10 @@
 """A trained model and its directory.
 
 MODEL/model.json     family, settings, features with fingerprints, labels in order, rate, band,
-                     calibration, metrics, corpora, seed, versions
+                     calibration, normalisation, metrics, corpora, seed, versions
      /*.safetensors, *.json, *.skops     weights; none executes code when loaded
-     /oof.parquet    out-of-fold probabilities of the training utterances
+     /normalisation.safetensors          its statistics, where features are normalised
+     /oof.parquet    out-of-fold probabilities of the training utterances, copies left out
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from ser_ray.errors import BadModel, SerRayError, UsageError
 from ser_ray.features import Feature
 from ser_ray.models.calibration import Calibration
 from ser_ray.models.family import Classifier
+from ser_ray.models.normalisation import read_normaliser, write_normaliser
+from ser_ray.models.normaliser import Groups, Normalisation, Normaliser, normalised
 from ser_ray.models.registry import family
 from ser_ray.models.training import spread
 
@@ -63,6 +66,7 @@ class Model:
     calibration: Calibration
     out_of_fold: OutOfFold
     card: Mapping[str, Any] = field(default_factory=dict)
+    normaliser: Normaliser | None = None
 
     @property
     def rate(self) -> int:
@@ -74,8 +78,22 @@ class Model:
         """`wide` or `telephone`: the audio it learned from."""
         return self.features[0].band
 
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities [rows, labels] of joined features X [rows, columns]."""
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """What is done to its features first; None: nothing."""
+        return self.normaliser.specification if self.normaliser else None
+
+    def predict_proba(self, X: np.ndarray, groups: Groups | None = None) -> np.ndarray:
+        """Calibrated probabilities [rows, labels].
+
+        Args:
+            X: joined features [rows, columns], not normalised.
+            groups: speaker of each row, for a normalisation of scope `speaker`.
+
+        Raises:
+            UsageError: the normalisation needs the speakers, and they are not known.
+        """
+        X = normalised(self.normaliser, X, groups)
         return self.calibration(spread(self.classifier, X, len(self.labels)))
 
 
@@ -123,6 +141,7 @@ def write_model(model: Model, folder: Path) -> None:
         "rate": model.rate,
         "band": model.band,
         "calibration": asdict(model.calibration),
+        **({"normalisation": write_normaliser(model.normaliser, folder)} if model.normaliser else {}),
         **model.card,
     }
     storage.write_json(str(folder / "model.json"), description)
@@ -148,16 +167,20 @@ def read_model(folder: Path) -> Model:
         labels = tuple(description["labels"])
         known = (
             "format", "family", "settings", "features", "labels", "rate", "band", "calibration",
+            "normalisation",
         )  # fmt: skip
+        chosen = tuple(_feature(f["spec"], f["fingerprint"]) for f in description["features"])
+        columns = sum(len(f.names) for f in chosen)
         model = Model(
             family=description["family"],
             settings=dict(description["settings"]),
-            features=tuple(_feature(f["spec"], f["fingerprint"]) for f in description["features"]),
+            features=chosen,
             labels=labels,
             classifier=family(description["family"]).load(folder),
             calibration=read_calibration(description["calibration"]),
             out_of_fold=_read_out_of_fold(folder, labels),
             card={k: v for k, v in description.items() if k not in known},
+            normaliser=read_normaliser(description.get("normalisation"), folder, columns),
         )
         check_features(model.family, model.features)
         classes = set(np.asarray(model.classifier.classes_).tolist())
@@ -208,8 +231,9 @@ def _feature(spec: str, fingerprint: str) -> Feature:
     feature = features.get(spec)
     if feature.fingerprint != fingerprint:
         raise BadModel(
-            f"the model learned from {spec} of another version of the code ({fingerprint}, here "
-            f"{feature.fingerprint}). Train it again, or use the version named in its model.json."
+            f"the model learned from {spec} of another version of the code or of other weights "
+            f"({fingerprint}, here {feature.fingerprint}). Train it again, or use the version "
+            "named in its model.json."
         )
     return feature
 

@@ -7,8 +7,10 @@ that it never heard.
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +18,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ser_ray import storage
+from ser_ray.corpora.audit import Audit, Crossing, audit, conclude
 from ser_ray.corpora.manifest import labelled
-from ser_ray.corpora.splits import Fold, check_protocol, speaker_independent, split
+from ser_ray.corpora.splits import Fold, check_protocol, split
 from ser_ray.errors import BadManifest, UsageError
 from ser_ray.evaluation import Report, measure
 from ser_ray.features import Band, Feature
 from ser_ray.fusion import RULES, STACKING, Ensemble, fit_fusion, load_ensemble
-from ser_ray.models import FAMILIES, family
-from ser_ray.models.training import fit
+from ser_ray.models import FAMILIES, Model, family
+from ser_ray.models import normalisation as normalisations
+from ser_ray.models.normalisation import NONE
+from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
+from ser_ray.models.training import originals
 from ser_ray.pipelines.cluster import Progress, connect, parallel_map, quiet
-from ser_ray.pipelines.train import Dataset, chosen_features, load_dataset
+from ser_ray.pipelines.train import Dataset, check_normalisation, chosen_features, learn, load_dataset
 
 UNSEEN = "unseen"
 
@@ -37,6 +43,12 @@ class Candidate:
     family: str
     settings: Mapping[str, Any]
     features: tuple[Feature, ...]
+    normalisation: Normalisation | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> Candidate:
+        """What a saved model was made by."""
+        return cls(model.family, model.settings, model.features, model.normalisation)
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,7 @@ class Evaluation:
     seed: int
     corpora: tuple[str, ...]
     verdict: str
+    audit: Audit
     reports: dict[str, Report]
     predictions: pa.Table
 
@@ -55,6 +68,7 @@ class Evaluation:
         """Plain data for `--json` and for the file."""
         names = ("protocol", "folds", "seed", "corpora", "verdict")
         plain = {name: getattr(self, name) for name in names}
+        plain["audit"] = self.audit.to_dict()
         return {**plain, "reports": {name: asdict(report) for name, report in self.reports.items()}}
 
     def save(self, uri: str) -> None:
@@ -63,20 +77,33 @@ class Evaluation:
         storage.write_parquet(storage.join(uri, "predictions.parquet"), self.predictions)
 
 
-def candidates_of(target: str, specs: Sequence[str] = (), band: Band | None = None) -> dict[str, Candidate]:
+def candidates_of(
+    target: str, specs: Sequence[str] = (), band: Band | None = None, normalise: str = NONE
+) -> dict[str, Candidate]:
     """Members named by families (`svm,xgboost`), or those of a model or ensemble directory.
 
     Raises:
         UnknownName: neither a family nor a directory.
-        UsageError: features were given for a directory, which has its own.
+        UsageError: features, band or normalisation were given for a directory, which has its own.
     """
     names = target.split(",")
     if not all(name in FAMILIES for name in names) and storage.exists(target):
-        if specs or band:
-            raise UsageError("a saved model has its own features and band; leave out --feature and --band.")
+        check_unchanged(specs, band, normalise)
         ensemble, _ = load_ensemble(target)
-        return {n: Candidate(m.family, m.settings, m.features) for n, m in ensemble.members.items()}
-    return {n: Candidate(n, family(n).settings({}), chosen_features(n, specs, band)) for n in names}
+        return {n: Candidate.of(m) for n, m in ensemble.members.items()}
+    normalisation = normalisations.get(normalise)
+    return {
+        n: Candidate(n, family(n).settings({}), chosen_features(n, specs, band), normalisation) for n in names
+    }
+
+
+def check_unchanged(specs: Sequence[str], band: Band | None, normalise: str) -> None:
+    """Raise UsageError where something is given that a saved model brings along."""
+    if specs or band or normalise != NONE:
+        raise UsageError(
+            "a saved model has its own features, band and normalisation; leave out --feature, --band and "
+            "--normalise."
+        )
 
 
 def evaluate(
@@ -113,25 +140,17 @@ def evaluate(
     def run(task: tuple[Fold, str]) -> tuple[np.ndarray, np.ndarray]:
         fold, name = task
         member, rows = candidates[name], data[name]
-        groups = None if rows.speakers is None else rows.speakers[fold.train]
-        trained = fit(
-            family(member.family),
-            member.settings,
-            rows.X[fold.train],
-            rows.y[fold.train],
-            groups,
-            len(rows.labels),
-            seed,
-        )
-        return trained.out_of_fold, trained.predict_proba(rows.X[fold.test])
+        kind, voices = family(member.family), rows.voices
+        trained = learn(kind, member.settings, rows, fold.train, member.normalisation, seed)
+        tested = trained.predict_proba(rows.X[fold.test], None if voices is None else voices[fold.test])
+        return trained.out_of_fold, tested
 
     results = dict(zip([(f.name, n) for f, n in tasks], parallel_map(run, tasks), strict=True))
     outputs = _outputs(divided, list(candidates), results, first, seed)
     tested = np.concatenate([fold.test for fold in divided])
-    independent = speaker_independent(first.rows, divided)
-    return _evaluation(
-        first, tested, outputs, protocol, [f.name for f in divided], seed, _verdict(independent)
-    )
+    found = audit(first.rows, divided, protocol, [_hash(x) for x in first.X])
+    verdict = _verdict(found, candidates)
+    return _evaluation(first, tested, outputs, [f.name for f in divided], seed, found, verdict)
 
 
 def evaluate_unseen(
@@ -143,24 +162,37 @@ def evaluate_unseen(
         BadManifest: an utterance was in the training set, or no label is known to the model.
     """
     connect()
-    known = manifest.filter(pc.is_in(manifest["emotion"], value_set=pa.array(ensemble.labels)))
+    recorded = manifest.filter(pc.is_null(manifest["source_id"]))
+    known = recorded.filter(pc.is_in(recorded["emotion"], value_set=pa.array(ensemble.labels)))
     heard = {i for m in ensemble.members.values() for i in m.out_of_fold.ids} & set(known["id"].to_pylist())
     if heard:
         raise BadManifest(
             f"{len(heard)} of these utterances trained the model, such as {min(heard)}. Use --protocol loso."
         )
-    candidates = {n: Candidate(m.family, m.settings, m.features) for n, m in ensemble.members.items()}
+    candidates = {n: Candidate.of(m) for n, m in ensemble.members.items()}
     data = _datasets(candidates, known, store, progress)
     first = next(iter(data.values()))
-    members = {n: m.predict_proba(data[n].X) for n, m in ensemble.members.items()}
+    members = {n: m.predict_proba(data[n].X, data[n].voices) for n, m in ensemble.members.items()}
     p = np.stack(list(members.values()))
     outputs = {**members, f"rule:{ensemble.fusion.rule}": ensemble.fusion(p)} if len(members) > 1 else members
     y = np.array([ensemble.labels.index(first.labels[k]) for k in first.y])
-    relabelled = Dataset(first.rows, first.X, y, ensemble.labels, first.speakers, first.lost)
+    relabelled = replace(first, y=y, labels=ensemble.labels)
     trained_by = {s for m in ensemble.members.values() for s in m.out_of_fold.speakers}
-    speakers = set(first.rows["speaker"].to_pylist())
-    independent = None if None in speakers | trained_by else not (speakers & trained_by)
-    return _evaluation(relabelled, np.arange(len(y)), outputs, UNSEEN, [UNSEEN], 0, _verdict(independent))
+    speakers = first.rows["speaker"].to_pylist()
+    both = [s for s in speakers if s in trained_by - {None}]
+    unknown = speakers.count(None) + (None in trained_by)
+    crossings = {"speaker": Crossing("speaker", len(y), len(both), unknown)}
+    found = Audit(
+        UNSEEN,
+        1,
+        len(y),
+        dict(Counter(first.labels[k] for k in first.y)),
+        crossings,
+        None,
+        conclude(crossings),
+    )
+    verdict = _verdict(found, candidates)
+    return _evaluation(relabelled, np.arange(len(y)), outputs, [UNSEEN], 0, found, verdict)
 
 
 def _datasets(
@@ -169,6 +201,8 @@ def _datasets(
     """One dataset for each member, all of the same rows."""
     rows = labelled(manifest, "evaluation")
     loaded: dict[tuple[Feature, ...], Dataset] = {}
+    for member in candidates.values():
+        check_normalisation(member.normalisation, member.features, rows)
     for member in candidates.values():
         if member.features not in loaded:
             loaded[member.features] = load_dataset(rows, store, member.features, progress)
@@ -195,9 +229,10 @@ def _outputs(
         for k, name in enumerate(names):
             outputs.setdefault(name, []).append(outer[k])
         if len(names) > 1:
-            groups = None if data.speakers is None else data.speakers[fold.train]
+            learned = fold.train[np.isin(fold.train, originals(data.sources))]
+            groups = None if data.speakers is None else data.speakers[learned]
             for rule in (*RULES, STACKING):
-                fusion = fit_fusion(rule, inner, data.y[fold.train], groups, seed)
+                fusion = fit_fusion(rule, inner, data.y[learned], groups, seed)
                 outputs.setdefault(f"rule:{rule}", []).append(fusion(outer))
     return {name: np.concatenate(parts) for name, parts in outputs.items()}
 
@@ -206,9 +241,9 @@ def _evaluation(
     data: Dataset,
     tested: np.ndarray,
     outputs: Mapping[str, np.ndarray],
-    protocol: str,
     folds: list[str],
     seed: int,
+    found: Audit,
     verdict: str,
 ) -> Evaluation:
     y = data.y[tested]
@@ -218,17 +253,23 @@ def _evaluation(
         f"{name}:{label}": p[:, k] for name, p in outputs.items() for k, label in enumerate(data.labels)
     }
     return Evaluation(
-        protocol=protocol,
+        protocol=found.protocol,
         folds=tuple(folds),
         seed=seed,
         corpora=tuple(sorted({c or "unnamed" for c in rows["corpus"].to_pylist()})),
         verdict=verdict,
+        audit=found,
         reports={name: measure(y, p, data.labels, speakers, seed) for name, p in outputs.items()},
         predictions=pa.table({"id": rows["id"], "emotion": rows["emotion"], **columns}),
     )
 
 
-def _verdict(independent: bool | None) -> str:
-    if independent is None:
-        return "speakers not known: whether they cross the split cannot be said"
-    return "speaker-independent" if independent else "NOT speaker-independent: speakers stand on both sides"
+def _verdict(found: Audit, candidates: Mapping[str, Candidate]) -> str:
+    """The audit's, and which members are transductive."""
+    transductive = [n for n, c in candidates.items() if c.normalisation and c.normalisation.transductive]
+    return found.verdict + (f"; {TRANSDUCTIVE} ({', '.join(transductive)})" if transductive else "")
+
+
+def _hash(features: np.ndarray) -> str:
+    """Equal for equal features, which only identical audio has."""
+    return hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()

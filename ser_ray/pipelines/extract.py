@@ -69,6 +69,8 @@ def extract(
     started = time.monotonic()
     target, chosen = FeatureStore(store), list(dict.fromkeys(features.get(s) for s in specs))
     work = _missing(manifest, target, chosen, retry_failed)
+    for feature in chosen if len(work) else ():
+        feature.announce()
     accelerated = any(feature.accelerated for feature in chosen)
     done = (
         run_batches(Extractor, (target.uri,), work, BATCH, progress, "utterances", len(work), accelerated)

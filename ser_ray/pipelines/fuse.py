@@ -13,6 +13,7 @@ from ser_ray.fusion import RULES, STACKING, Ensemble, check_rule, fit_fusion
 from ser_ray.fusion.ensemble import aligned
 from ser_ray.fusion.stacking import cross_fitted
 from ser_ray.models import Model, load_model
+from ser_ray.models.normaliser import TRANSDUCTIVE
 from ser_ray.pipelines.train import versions
 
 
@@ -47,9 +48,12 @@ def fuse(
         for r in (*RULES, STACKING)
     }
     fused = reports[f"rule:{rule}"]
+    protocol = "out of fold, " + ("speakers apart" if groups is not None else "speakers not known")
+    if any(m.normalisation and m.normalisation.transductive for m in members.values()):
+        protocol += f"; {TRANSDUCTIVE}"
     card = {
         "metrics": {
-            "protocol": "out of fold, " + ("speakers apart" if groups is not None else "speakers not known"),
+            "protocol": protocol,
             "utterances": len(ids),
             "wa": fused.wa.value,
             "ua": fused.ua.value,

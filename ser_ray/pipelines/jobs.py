@@ -13,6 +13,7 @@ from ser_ray import storage
 from ser_ray.corpora import read_manifest
 from ser_ray.errors import OutputConflict, RunFailed, SerRayError, UsageError
 from ser_ray.models import save_model
+from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.score import score
@@ -80,6 +81,7 @@ class TrainJob(Job):
     features: list[str] = []
     band: Literal["wide", "telephone"] | None = None
     settings: dict[str, Any] = {}
+    normalise: str = NONE
     seed: int = 0
     overwrite: bool = False
 
@@ -95,6 +97,7 @@ class TrainJob(Job):
             self.settings,
             self.seed,
             progress,
+            self.normalise,
         )
         save_model(model, self.out)
         return {
@@ -103,6 +106,7 @@ class TrainJob(Job):
             "labels": list(model.labels),
             "band": model.band,
             "features": [f.spec for f in model.features],
+            "normalisation": spec_of(model.normalisation),
             **{name: model.card[name] for name in ("trained_on", "metrics", "wall_s")},
             "ua_interval": [report.ua.low, report.ua.high],
         }

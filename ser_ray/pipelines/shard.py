@@ -89,7 +89,8 @@ class ShardScorer:
             [c["uri"] for c in calls], self.options.legs, self.options.rules, wide_only, hear, watch
         )
         with watch.stage("members"):
-            p = self._probabilities(values) if places else np.zeros((0, len(self.ensemble.labels)))
+            legs = [(number, leg) for number, leg, _, _ in places]
+            p = self._probabilities(values, legs) if places else np.zeros((0, len(self.ensemble.labels)))
         segments: list[list[Segment]] = [[] for _ in calls]
         for (number, leg, start_s, end_s), row in zip(places, p, strict=True):
             segments[number].append(Segment(leg, start_s, end_s, row))
@@ -99,8 +100,9 @@ class ShardScorer:
         mismatch = feature.band == "wide" and self.options.allow_band_mismatch
         return in_band(spoken.wave, spoken.rate, feature.rate, feature.band, stretch_band=mismatch)
 
-    def _probabilities(self, values: dict[str, list[np.ndarray]]) -> np.ndarray:
-        return self.ensemble.predict_proba({key: np.stack(rows) for key, rows in values.items()})
+    def _probabilities(self, values: dict[str, list[np.ndarray]], legs: list[tuple[int, str]]) -> np.ndarray:
+        """Probabilities of each segment; a leg counts as a speaker where a member normalises them."""
+        return self.ensemble.predict_proba({key: np.stack(rows) for key, rows in values.items()}, legs)
 
     def _row(self, call: dict[str, str], heard: OpenCall, segments: list[Segment]) -> dict[str, Any]:
         if heard.failure:

@@ -48,7 +48,7 @@ def test_members_and_every_rule_are_measured_on_unheard_speakers(
     assert set(result.reports) == {"svm"}
     result = evaluate(candidates_of("svm,random_forest"), manifest, store, "loso")
     assert set(result.reports) == {"svm", "random_forest", *(f"rule:{r}" for r in RULES), "rule:stacking"}
-    assert result.verdict == "speaker-independent"
+    assert result.verdict.startswith("speaker-independent")
     assert result.folds == tuple(f"speaker{n:02d}" for n in range(1, 6))
     assert sorted(result.predictions["id"].to_pylist()) == sorted(manifest["id"].to_pylist())
     for report in result.reports.values():
