@@ -14,7 +14,7 @@ from ser_ray.corpora import write_manifest
 from ser_ray.corpora.simulate import DAMAGES, SimulateOptions, simulate
 from ser_ray.corpora.synthetic import make_corpus
 from ser_ray.fusion import save_ensemble
-from ser_ray.models import FAMILIES
+from ser_ray.models import CLASSICAL
 from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.fuse import fuse, load_members
 from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, check_vacant
@@ -72,11 +72,11 @@ def run_demo(folder: str, calls: int, overwrite: bool, console: Console) -> None
     ):
         ExtractJob.of(manifest=manifest, store=place["store"], features=[FEATURE]).run(progress)
 
-    models = [storage.join(place["models"], family) for family in FAMILIES]
+    models = [storage.join(place["models"], family) for family in CLASSICAL]
     with _step(
-        console, 5, f"Models: {', '.join(FAMILIES)}, calibrated on speakers that each fold leaves out"
+        console, 5, f"Models: {', '.join(CLASSICAL)}, calibrated on speakers that each fold leaves out"
     ):
-        for family, model in zip(FAMILIES, models, strict=True):
+        for family, model in zip(CLASSICAL, models, strict=True):
             TrainJob.of(
                 family=family, manifest=manifest, store=place["store"], out=model, band="telephone"
             ).run()

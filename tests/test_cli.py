@@ -60,6 +60,14 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
         "empty folder": (["index", "emodb", tmp / "empty", *o], "03a01Fa.wav"),
         "csv column": (["index", "csv", tmp / "labels.csv", *o], "--map emotion="),
         "csv label": (["index", "csv", tmp / "unknown.csv", *o], "--label grumpy="),
+        "variant": (["index", "savee", tmp / "empty", *o, "--variant", "5class"], "7class"),
+        "audit protocol": (["audit", corpus, "--protocol", "losso"], "loso"),
+        "audit without sessions": (["audit", corpus, "--protocol", "session"], "have no session"),
+        "augmentation": (["augment", corpus, *o, "-a", "sped"], "speed"),
+        "augmentation's parameter": (["augment", corpus, *o, "-a", "speed(factor=0)"], "factor=0"),
+        "frames for vectors": (["train", "svm", corpus, *s, *o, "-f", "logmel"], "a network"),
+        "normalisation": (["train", "svm", corpus, *s, *o, "--normalise", "cmn"], "cmvn"),
+        "no checkpoint": (["extract", corpus, *o, "-f", "wav2vec"], "checkpoint="),
         "map form": (["index", "csv", tmp / "labels.csv", *o, "--map", "emotion"], "NAME=VALUE"),
         "no manifest": (["extract", tmp / "gone.parquet", *o], "not found"),
         "no parquet": (["extract", tmp / "text.parquet", *o], "ser-ray index"),
@@ -150,6 +158,45 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
     assert "segments against the truth" in reported
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
+
+
+def test_audit_says_what_each_protocol_lets_through(
+    corpus: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run(capsys, monkeypatch, "audit", corpus, "--json")
+    told = json.loads(out)
+    assert code == 0
+    shares = {a["protocol"]: a["crossings"]["speaker"]["share"] for a in told["audits"]}
+    assert shares == {"random": 1.0, "random70": 1.0, "kfold": 1.0, "twin_safe": 1.0, "speaker": 0, "loso": 0}
+    assert set(told["not_possible"]) == {"session", "official"}
+    code, out, _ = run(capsys, monkeypatch, "audit", corpus, "--protocol", "loso")
+    assert code == 0
+    assert "loso: speaker-independent" in out
+
+
+def test_augment_adds_copies_that_extract_takes_and_refuses_to_copy_twice(
+    corpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = tmp_path / "more.parquet"
+    wanted = ["-a", "speed(factor=.8)", "-a", "noise(snr_db=5) + gain(db=-3)", "--copies", 2]
+    code, out, _ = run(capsys, monkeypatch, "augment", corpus, "-o", more, *wanted, "--json")
+    assert (code, json.loads(out)["copies"]) == (0, 240)
+    assert read_manifest(str(more))["source_id"].null_count == 60
+    code, _, err = run(capsys, monkeypatch, "augment", more, "-o", tmp_path / "twice.parquet", *wanted)
+    assert code == 2
+    assert "holds augmented copies" in err
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [("index", "iemocap"), ("extract", "is09_lld("), ("augment", "reverb("), ("train", "cnn2d_bilstm(")],
+)
+def test_verbs_list_what_they_know(
+    verb: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run(capsys, monkeypatch, verb, "--list")
+    assert code == 0
+    assert any(line.startswith(name) for line in out.splitlines())
 
 
 def test_module_runs_as_a_program() -> None:

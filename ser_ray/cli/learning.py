@@ -71,9 +71,18 @@ def extract(
     return None
 
 
+def _families() -> dict[str, str]:
+    from ser_ray.models import FAMILIES
+
+    return {
+        f"{f.name}({', '.join(f.defaults)})": f"{f.summary}; reads {', '.join(f.features)}"
+        for f in FAMILIES.values()
+    }
+
+
 @app.command(epilog="Example: ser-ray train svm emodb.parquet --store store -o svm --set C=30")
 def train(
-    family: Annotated[str, typer.Argument(help="svm, random_forest or xgboost.")],
+    family: Annotated[str, typer.Argument(help="svm, random_forest, xgboost or a network (--list).")],
     manifest: Manifest,
     store: Store,
     out: Annotated[str, typer.Option("--output", "-o", help="Model directory to write.")],
@@ -83,6 +92,9 @@ def train(
     normalise: Normalise = "none",
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    known: Annotated[
+        bool, typer.Option("--list", callback=listing(_families), is_eager=True, help="Tell all and leave.")
+    ] = False,
     address: Address = None,
     as_json: Json = False,
 ) -> None:

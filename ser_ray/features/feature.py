@@ -46,13 +46,15 @@ class Batch:
 
     Args:
         waves: float32 [samples] each.
+        shared: several features will be computed, so that it is worth keeping spectra.
 
     Raises:
         UnreadableAudio: a wave has no samples, or NaN or infinite ones.
     """
 
-    def __init__(self, waves: Sequence[Array]) -> None:
+    def __init__(self, waves: Sequence[Array], shared: bool = False) -> None:
         self.waves = [_checked_wave(wave) for wave in waves]
+        self.shared = shared
         self._known: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, compute: Callable[[], Shared]) -> Shared:
@@ -163,7 +165,7 @@ def together(features: Sequence[Feature], waves: Sequence[Array]) -> list[list[A
         raise ValueError("features of several rates or bands do not read the same waves")
     results: list[list[Array]] = [[] for _ in features]
     for part in _parts(waves):
-        batch = Batch(part)
+        batch = Batch(part, shared=len(features) > 1)
         for result, feature in zip(results, features, strict=True):
             result += batch.values(feature)
     return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,8 +47,10 @@ class SpectralFeature(FramedFeature):
 
     def _power(self, batch: Batch) -> Spectrogram:
         """Power spectra of the batch, frames centred on multiples of the hop; shared by features."""
+        if not batch.shared:
+            return Spectrogram.of(batch.waves, self)
         key = ("power", self.window, self.hop, self.n_fft, self.emphasis)
-        return batch.once(key, lambda: Spectrogram.of(batch.waves, self))
+        return batch.once(key, lambda: Spectrogram.of(batch.waves, self, kept=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,20 +90,23 @@ class Spectrogram:
 
     Attributes:
         blocks: [BLOCK, n_fft / 2 + 1] each; all waves' frames one after the other, the last filled up.
+            A list where they are kept for several features; else they are computed as they are read, once,
+            and memory is used again while the processor still has it at hand.
         counts: frames of each wave.
     """
 
-    blocks: list[Array]
+    blocks: Iterable[Array]
     counts: list[int]
 
     @classmethod
-    def of(cls, waves: list[Array], feature: SpectralFeature) -> Spectrogram:
+    def of(cls, waves: list[Array], feature: SpectralFeature, kept: bool = False) -> Spectrogram:
         """With frames centred on multiples of the hop, like librosa."""
         window, hop = feature.window, feature.hop
         emphasised = (emphasise(wave, feature.emphasis) for wave in waves)
         before = (window + 1) // 2
         frames = Frames([centred_frames(wave, window, hop, before=before) for wave in emphasised])
-        return cls(list(power_spectra(frames, feature)), frames.counts)
+        blocks = power_spectra(frames, feature)
+        return cls(list(blocks) if kept else blocks, frames.counts)
 
     def map(self, compute: Callable[[Array], Array]) -> list[Array]:
         """`compute` of every block, joined and cut into one array [frames, ...] for each wave."""

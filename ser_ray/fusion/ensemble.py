@@ -23,6 +23,7 @@ from ser_ray.features import Feature
 from ser_ray.fusion.rules import RULES, STACKING, check_rule, normalise
 from ser_ray.fusion.stacking import Stacker, cross_fitted, fit_stacking
 from ser_ray.models.calibration import Calibration, fit_calibration
+from ser_ray.models.inputs import joined
 from ser_ray.models.model import (
     FORMAT,
     Model,
@@ -98,17 +99,16 @@ class Ensemble:
         """Fused probabilities [rows, labels].
 
         Args:
-            values: feature fingerprint -> [rows, columns], for all of `features`.
+            values: feature fingerprint -> its values; see `models.inputs.stacked`.
             groups: speaker of each row, for members that normalise speakers by themselves.
 
         Raises:
             UsageError: a member needs the speakers, and they are not known.
         """
-        joined = [
-            np.concatenate([values[f.fingerprint] for f in model.features], axis=1)
+        members = [
+            model.predict_proba(joined([values[f.fingerprint] for f in model.features]), groups)
             for model in self.members.values()
         ]
-        members = [m.predict_proba(x, groups) for m, x in zip(self.members.values(), joined, strict=True)]
         return self.fusion(np.stack(members))
 
 

@@ -19,7 +19,7 @@ class Classifier(Protocol):
     classes_: np.ndarray
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Any:
-        """Learn from X [rows, columns] and y [rows]."""
+        """Learn from X [rows, columns] (see `models.inputs` for networks) and y [rows]."""
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probabilities [rows, classes] in the order of `classes_`."""
@@ -38,6 +38,8 @@ class Family:
         build: (hyperparameters, seed) -> a classifier.
         save: write a fitted classifier into a folder.
         load: read it back, executing nothing.
+        deep: a network: it reads frame sequences and images as well as vectors, and its `fit` takes the
+            speakers of the rows, to hold some of them out.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Family:
     build: Callable[[Mapping[str, Any], int], Classifier]
     save: Callable[[Any, Path], None]
     load: Callable[[Path], Classifier]
+    deep: bool = False
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults with `given` in their place, texts converted to the default's type.

@@ -107,9 +107,11 @@ def check_features(family_name: str, chosen: tuple[Feature, ...]) -> tuple[Featu
         raise UsageError(
             f"features of one model must share rate and band: {', '.join(f.spec for f in chosen)}."
         )
-    frames = [f.spec for f in chosen if None in f.shape]
-    if frames:
-        raise UsageError(f"{family_name} reads vectors; {frames[0]} gives a frame sequence. Use mfcc_stats.")
+    others = [f.spec for f in chosen if len(f.shape) != 1]
+    if others and not family(family_name).deep:
+        raise UsageError(
+            f"{family_name} reads vectors; {others[0]} gives frames or images. Use mfcc_stats, or a network."
+        )
     return chosen
 
 

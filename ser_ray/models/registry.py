@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from ser_ray.errors import UnknownName
 from ser_ray.models import boosting, forest, svm
 from ser_ray.models.family import Family
 
-FAMILIES: dict[str, Family] = {f.name: f for f in (svm.FAMILY, forest.FAMILY, boosting.FAMILY)}
+CLASSICAL: dict[str, Family] = {f.name: f for f in (svm.FAMILY, forest.FAMILY, boosting.FAMILY)}
+
+
+class _Families(Mapping[str, Family]):
+    """All families by name; the networks, and PyTorch with them, are loaded when one is asked for."""
+
+    def __getitem__(self, name: str) -> Family:
+        return CLASSICAL[name] if name in CLASSICAL else self._networks()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*CLASSICAL, *self._networks()])
+
+    def __len__(self) -> int:
+        return len(CLASSICAL) + len(self._networks())
+
+    @staticmethod
+    def _networks() -> Mapping[str, Family]:
+        from ser_ray.models.networks.registry import NETWORKS
+
+        return NETWORKS
+
+
+FAMILIES: Mapping[str, Family] = _Families()
 
 
 def family(name: str) -> Family:

@@ -87,7 +87,8 @@ def fit(
     def learn(rows: np.ndarray) -> tuple[Classifier, Normaliser | None]:
         normaliser = normalisation.fit(X[rows], _of(voices, rows)) if normalisation else None
         classifier = family.build(settings, seed)
-        classifier.fit(normalised(normaliser, X[rows], _of(voices, rows)), y[rows])
+        speakers = {"groups": _of(groups, rows)} if family.deep else {}
+        classifier.fit(normalised(normaliser, X[rows], _of(voices, rows)), y[rows], **speakers)
         return classifier, normaliser
 
     def predict_fold(fold: Fold) -> np.ndarray:

@@ -270,6 +270,9 @@ def _verdict(found: Audit, candidates: Mapping[str, Candidate]) -> str:
     return found.verdict + (f"; {TRANSDUCTIVE} ({', '.join(transductive)})" if transductive else "")
 
 
-def _hash(features: np.ndarray) -> str:
+def _hash(features: np.ndarray | tuple[np.ndarray, ...]) -> str:
     """Equal for equal features, which only identical audio has."""
-    return hashlib.sha256(np.ascontiguousarray(features).tobytes()).hexdigest()
+    digest = hashlib.sha256()
+    for values in features if isinstance(features, tuple) else (features,):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

@@ -17,6 +17,7 @@ from ser_ray.audio.segments import SegmentRules
 from ser_ray.errors import RunFailed, SerRayError, UnreadableAudio
 from ser_ray.features import Feature
 from ser_ray.fusion import load_ensemble
+from ser_ray.models.inputs import stacked
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
 from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
 
@@ -102,7 +103,7 @@ class ShardScorer:
 
     def _probabilities(self, values: dict[str, list[np.ndarray]], legs: list[tuple[int, str]]) -> np.ndarray:
         """Probabilities of each segment; a leg counts as a speaker where a member normalises them."""
-        return self.ensemble.predict_proba({key: np.stack(rows) for key, rows in values.items()}, legs)
+        return self.ensemble.predict_proba({key: stacked(rows) for key, rows in values.items()}, legs)
 
     def _row(self, call: dict[str, str], heard: OpenCall, segments: list[Segment]) -> dict[str, Any]:
         if heard.failure:

@@ -26,6 +26,7 @@ from ser_ray.features.store import FeatureStore
 from ser_ray.models import Model, OutOfFold, family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import Family
+from ser_ray.models.inputs import joined
 from ser_ray.models.model import check_features
 from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
 from ser_ray.models.training import Mapper, Trained, fit, originals, sources_within
@@ -39,7 +40,7 @@ class Dataset:
 
     Attributes:
         rows: the manifest rows, all labelled and extracted.
-        X: features of each specification tuple's features joined [rows, columns].
+        X: features joined; see `models.inputs`.
         y: index into `labels` [rows].
         labels: emotions in alphabetical order.
         speakers: [rows], or None where any is unknown.
@@ -115,7 +116,7 @@ def load_dataset(
     kept = loaded[0][0]
     for found, _ in loaded[1:]:
         kept = np.intersect1d(kept, found)
-    X = np.concatenate([values[np.searchsorted(found, kept)] for found, values in loaded], axis=1)
+    X = joined([values[np.searchsorted(found, kept)] for found, values in loaded])
     rows = rows.take(pa.array(kept))
     labelled(rows.filter(pc.is_null(rows["source_id"])), "training")
     emotions = rows["emotion"].to_pylist()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ser_ray import errors, features
 
 SPECS = (
+    "waveform",
     "mfcc",
     "mfcc(deltas=2,cmvn=true)",
     "logmel",
@@ -213,7 +214,7 @@ def test_get_reads_back_every_spec(**values):
 CHANGES = {
     "preemphasis": 0.5, "n": 12, "n_mels": 70, "deltas": 1, "lifter": 22, "top_db": 70.0,
     "voicing": 0.4, "smooth": 5, "height": 50, "width": 60, "size": 70, "tuning": 0.1, "quantile": 0.1,
-    "voiced": 0.6,
+    "voiced": 0.6, "start_s": 0.5, "seconds": 2.0,
 }  # fmt: skip
 NEAR = {
     "rate": lambda value: value + 200,

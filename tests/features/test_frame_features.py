@@ -96,10 +96,16 @@ def test_features_together_equal_each_alone_to_the_last_bit():
 
 
 def test_features_of_the_same_frames_share_one_spectrum():
-    batch = Batch([noise(16000)])
+    batch = Batch([noise(16000)], shared=True)
     chroma, tonnetz, contrast = (features.get(name) for name in ("chroma", "tonnetz", "contrast"))
     assert chroma._power(batch) is contrast._power(batch)
     batch.values(tonnetz)
     assert batch.values(chroma) is batch.once(chroma, list)
     assert features.get("mfcc")._power(batch) is features.get("log_stft")._power(batch)
     assert features.get("mfcc(preemphasis=0.9)")._power(batch) is not features.get("mfcc")._power(batch)
+    alone = Batch([noise(16000)])
+    streamed = features.get("mfcc")._power(alone)
+    assert not isinstance(streamed.blocks, list)
+    np.testing.assert_array_equal(
+        np.concatenate(list(streamed.blocks)), np.concatenate(features.get("mfcc")._power(batch).blocks)
+    )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ser_ray import features
-from ser_ray.models import FAMILIES, Model, OutOfFold, family
+from ser_ray.models import CLASSICAL, Model, OutOfFold, family
 from ser_ray.models.training import fit
 
 LABELS = ("anger", "neutral", "sadness")
@@ -27,4 +27,4 @@ def make_model(name: str, seed: int = 0) -> Model:
 @pytest.fixture(scope="session")
 def models() -> dict[str, Model]:
     """One trained model of each family."""
-    return {name: make_model(name) for name in FAMILIES}
+    return {name: make_model(name) for name in CLASSICAL}

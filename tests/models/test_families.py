@@ -4,7 +4,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ser_ray.errors import UnknownName, UsageError
-from ser_ray.models import FAMILIES, family
+from ser_ray.models import CLASSICAL, family
 from ser_ray.models.svm import KernelMachines
 
 QUICK = {"random_forest": {"trees": 20}, "xgboost": {"trees": 20, "column_share": 1.0}}
@@ -23,7 +23,7 @@ def fitted(name, X, y, seed=0):
     return family(name).build(family(name).settings(QUICK.get(name, {})), seed).fit(X, y)
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=sorted(CLASSICAL))
 def name(request):
     """Every family of the registry, so that a new one cannot be forgotten."""
     return request.param

@@ -17,11 +17,11 @@ from sklearn.linear_model import LogisticRegression
 
 from ser_ray import features
 from ser_ray.errors import BadModel, MissingInput, UnknownName, UsageError
-from ser_ray.models import FAMILIES, load_model, save_model
+from ser_ray.models import CLASSICAL, load_model, save_model
 from ser_ray.models.model import check_features, directory_fingerprint, read_model
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=sorted(CLASSICAL))
 def saved(request, models, tmp_path):
     """A saved model of each family: the model and its folder."""
     save_model(models[request.param], str(tmp_path / "model"))

@@ -1,0 +1,1 @@
+"""Deep networks, one file a kind."""

@@ -1,0 +1,67 @@
+"""The networks that `ser-ray train` knows. A new one is one new file and one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ser_ray.models.family import Family
+from ser_ray.models.networks import (
+    cnn1d,
+    cnn2d,
+    end_to_end,
+    four_feature_cnn,
+    fully_connected,
+    image_cnn,
+    recurrent,
+    ssl_finetune,
+    vgg_attention,
+)
+from ser_ray.models.networks.classifier import NetworkClassifier, all_settings
+from ser_ray.models.networks.network import NetworkKind
+
+KINDS: dict[str, NetworkKind] = {
+    kind.name: kind
+    for kind in (
+        *fully_connected.NETWORKS,
+        *recurrent.NETWORKS,
+        *cnn1d.NETWORKS,
+        *cnn2d.NETWORKS,
+        *end_to_end.NETWORKS,
+        *image_cnn.NETWORKS,
+        *vgg_attention.NETWORKS,
+        *ssl_finetune.NETWORKS,
+    )
+}
+
+
+def network_family(kind: NetworkKind) -> Family:
+    """A network as a family like any other."""
+
+    def build(settings: Mapping[str, Any], seed: int) -> NetworkClassifier:
+        return NetworkClassifier(kind, settings, seed)
+
+    def save(classifier: NetworkClassifier, folder: Path) -> None:
+        classifier.save(folder)
+
+    def load(folder: Path) -> NetworkClassifier:
+        return NetworkClassifier.load(kind, folder)
+
+    return Family(
+        name=kind.name,
+        summary=kind.summary,
+        features=kind.features,
+        defaults=all_settings(kind),
+        space=kind.space,
+        build=build,
+        save=save,
+        load=load,
+        deep=True,
+    )
+
+
+NETWORKS: dict[str, Family] = {
+    **{name: network_family(kind) for name, kind in KINDS.items()},
+    four_feature_cnn.FAMILY.name: four_feature_cnn.FAMILY,
+}
