@@ -41,10 +41,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One Ray for the whole session, with more logical CPUs than the machine has cores."""
-    import ray
+    from ser_ray.pipelines import cluster  # before Ray: it settles how Ray starts its workers under uv
 
-    from ser_ray.pipelines import cluster
-
+    ray = cluster.ray
     ray.init(
         "local", num_cpus=4, include_dashboard=False, object_store_memory=300_000_000, log_to_driver=False
     )

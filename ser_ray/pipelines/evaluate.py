@@ -21,7 +21,7 @@ from ser_ray import storage
 from ser_ray.corpora.audit import Audit, Crossing, audit, conclude
 from ser_ray.corpora.manifest import labelled
 from ser_ray.corpora.splits import Fold, check_protocol, split
-from ser_ray.errors import BadManifest, UsageError
+from ser_ray.errors import BadManifest, MissingInput, UsageError
 from ser_ray.evaluation import Report, measure
 from ser_ray.features import Band, Feature
 from ser_ray.fusion import RULES, STACKING, Ensemble, fit_fusion, load_ensemble
@@ -83,7 +83,7 @@ def candidates_of(
     """Members named by families (`svm,xgboost`), or those of a model or ensemble directory.
 
     Raises:
-        UnknownName: neither a family nor a directory.
+        UnknownName, MissingInput: neither a family nor a directory.
         UsageError: features, band or normalisation were given for a directory, which has its own.
     """
     names = target.split(",")
@@ -91,6 +91,10 @@ def candidates_of(
         check_unchanged(specs, band, normalise)
         ensemble, _ = load_ensemble(target)
         return {n: Candidate.of(m) for n, m in ensemble.members.items()}
+    if "/" in target:
+        raise MissingInput(
+            f"model or ensemble not found: {target}. Give its folder, or families such as svm."
+        )
     normalisation = normalisations.get(normalise)
     return {
         n: Candidate(n, family(n).settings({}), chosen_features(n, specs, band), normalisation) for n in names

@@ -307,7 +307,7 @@ def test_features_of_one_model_must_fit_together():
         UsageError, match=r"must share rate and band: mfcc_stats, mfcc_stats\(band=telephone\)"
     ):
         check_features("svm", (vector, telephone))
-    with pytest.raises(UsageError, match="svm reads vectors; logmel gives a frame sequence"):
+    with pytest.raises(UsageError, match="svm reads vectors; logmel gives frames or images"):
         check_features("svm", (features.get("logmel"),))
 
 
