@@ -93,16 +93,17 @@ def require(uri: str, what: str) -> str:
     return uri
 
 
-def list_files(uri: str, suffixes: tuple[str, ...] = ()) -> Iterator[FileInfo]:
+def list_files(uri: str, suffixes: tuple[str, ...] = (), deep: bool = True) -> Iterator[FileInfo]:
     """Files below `uri` in path order, hidden ones left out; `uri` may be one file itself.
 
     Args:
         uri: folder, bucket prefix or file.
         suffixes: lower-case endings to keep, all files where empty.
+        deep: also those in folders further down.
     """
     with _clear_errors(uri):
         fs, root = _filesystem(uri)
-        found = fs.find(root, detail=True)
+        found = fs.find(root, maxdepth=None if deep else 1, detail=True)
     for path in sorted(found):
         info = found[path]
         below = path[len(root.rstrip("/")) :].strip("/")

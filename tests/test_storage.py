@@ -52,6 +52,7 @@ def test_listing_is_sorted_tells_sizes_and_paths_and_leaves_hidden_files_out(pla
     listed = list(storage.list_files(place))
     assert [f.path for f in listed] == ["_5.wav", "a.txt", "b/1.WAV", "b/2.wav"]
     assert [f.size for f in listed] == [6, 5, 7, 7]
+    assert [f.path for f in storage.list_files(place, deep=False)] == ["_5.wav", "a.txt"]
     assert [f.path for f in storage.list_files(place, (".wav",))] == ["_5.wav", "b/1.WAV", "b/2.wav"]
     assert storage.read_bytes(listed[2].uri) == b"b/1.WAV"
 

@@ -93,6 +93,11 @@ def index_by_name(
     return index_by_path(root, corpus, expects, by_path, options)
 
 
+def named(name: str, expects: str, parse: Callable[[str], dict[str, Any] | None]) -> Adapter:
+    """The adapter of a corpus whose file names say everything; see `index_by_name`."""
+    return Adapter(name, expects, lambda root, options: index_by_name(root, name, expects, parse, options))
+
+
 def index_by_path(
     root: str,
     corpus: str,

@@ -200,7 +200,7 @@ def audio_hashes(table: pa.Table) -> list[str | None]:
     sizes: dict[str, int] = {}
     for folder in sorted({uri.rpartition("/")[0] for uri in uris}):
         try:
-            sizes |= {file.uri: file.size for file in storage.list_files(folder)}
+            sizes |= {file.uri: file.size for file in storage.list_files(folder, deep=False)}
         except SerRayError:
             continue
     shared = {size for size, n in Counter(sizes[u] for u in set(uris) & set(sizes)).items() if n > 1}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
-from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+from ser_ray.corpora.adapter import named
 
 EXPECTS = "files named speaker(2) text(3) emotion(1) version(1), such as wav/03a01Fa.wav"
 LETTERS = {
@@ -38,8 +36,4 @@ def _parse(stem: str) -> dict[str, Any] | None:
     }
 
 
-def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "emodb", EXPECTS, _parse, options)
-
-
-ADAPTER = Adapter("emodb", EXPECTS, _index)
+ADAPTER = named("emodb", EXPECTS, _parse)

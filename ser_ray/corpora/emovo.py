@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
-from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+from ser_ray.corpora.adapter import named
 
 EXPECTS = "files named emotion(3)-speaker(2)-sentence(2), such as f1/dis-f1-b1.wav"
 WORDS = {
@@ -37,8 +35,4 @@ def _parse(stem: str) -> dict[str, Any] | None:
     }
 
 
-def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "emovo", EXPECTS, _parse, options)
-
-
-ADAPTER = Adapter("emovo", EXPECTS, _index)
+ADAPTER = named("emovo", EXPECTS, _parse)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
-from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+from ser_ray.corpora.adapter import named
 
 EXPECTS = (
     "audio-only speech files named 03-01-emotion-intensity-statement-repetition-actor, "
@@ -42,8 +40,4 @@ def _parse(stem: str) -> dict[str, Any] | None:
     }
 
 
-def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "ravdess", EXPECTS, _parse, options)
-
-
-ADAPTER = Adapter("ravdess", EXPECTS, _index)
+ADAPTER = named("ravdess", EXPECTS, _parse)

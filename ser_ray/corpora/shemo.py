@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
-from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+from ser_ray.corpora.adapter import named
 
 EXPECTS = "files named gender(F M) speaker(2) emotion(A F H N S W) number(2), such as female/F01A01.wav"
 LETTERS = {
@@ -39,8 +37,4 @@ def _parse(stem: str) -> dict[str, Any] | None:
     }
 
 
-def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "shemo", EXPECTS, _parse, options)
-
-
-ADAPTER = Adapter("shemo", EXPECTS, _index)
+ADAPTER = named("shemo", EXPECTS, _parse)

@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
-from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+from ser_ray.corpora.adapter import named
 
 EXPECTS = "files named speaker(OAF YAF)_word_emotion, such as OAF_angry/OAF_back_angry.wav"
 WORDS = {
@@ -41,8 +39,4 @@ def _parse(stem: str) -> dict[str, Any] | None:
     }
 
 
-def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "tess", EXPECTS, _parse, options)
-
-
-ADAPTER = Adapter("tess", EXPECTS, _index)
+ADAPTER = named("tess", EXPECTS, _parse)

@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pyarrow as pa
-
-from ser_ray.corpora.adapter import Adapter, IndexOptions, index_by_name
+from ser_ray.corpora.adapter import named
 
 EXPECTS = "files named speaker_file_emotion and number, such as Angry/SM1_F1_A01.wav"
 LETTERS = {"A": "Angry", "H": "Happy", "N": "Neutral", "S": "Sad"}  # as the corpus names its folders
@@ -32,8 +30,4 @@ def _parse(stem: str) -> dict[str, Any] | None:
     }
 
 
-def _index(root: str, options: IndexOptions) -> pa.Table:
-    return index_by_name(root, "urdu", EXPECTS, _parse, options)
-
-
-ADAPTER = Adapter("urdu", EXPECTS, _index)
+ADAPTER = named("urdu", EXPECTS, _parse)

@@ -47,13 +47,14 @@ def describe(waves: list[Array], feature: MelFeature, bands: int, n: int) -> lis
         bands: Number of mel bands.
         n: Number of cepstral coefficients.
     """
-    frames, counts = whole_frames([wave - wave.mean() for wave in waves], feature)
+    frames = whole_frames([wave - wave.mean() for wave in waves], feature)
     filters, window = feature.filters(bands), taper(feature.window)
     blocks = [
         (power @ filters, *track_pitch(power, feature.rate, window))
         for power in power_spectra(frames, feature)
     ]
     mel, pitch, harmonicity = (np.concatenate(part)[: len(frames)] for part in zip(*blocks, strict=True))
+    counts = frames.counts
     parts = zip(split(mel, counts), split(pitch, counts), split(harmonicity, counts), strict=True)
     centres = mel_edges(bands, feature.fmin, feature.fmax, feature.mel)[1:-1].astype(np.float32)
     return [_describe(*part, centres, cosines(bands, n)) for part in parts]

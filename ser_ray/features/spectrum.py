@@ -134,12 +134,11 @@ def split(rows: Array, counts: list[int]) -> list[Array]:
     return np.split(rows, np.cumsum(counts)[:-1])
 
 
-def whole_frames(waves: list[Array], feature: SpectralFeature) -> tuple[Frames, list[int]]:
-    """Frames that lie within the wave, and their counts; a wave shorter than a window is filled up."""
+def whole_frames(waves: list[Array], feature: SpectralFeature) -> Frames:
+    """Frames that lie within the wave; a wave shorter than a window is filled up."""
     emphasised = (emphasise(wave, feature.emphasis) for wave in waves)
     filled = (np.pad(wave, (0, max(0, feature.window - wave.size))) for wave in emphasised)
-    frames = Frames([overlapping(wave, feature.window, feature.hop) for wave in filled])
-    return frames, frames.counts
+    return Frames([overlapping(wave, feature.window, feature.hop) for wave in filled])
 
 
 def power_spectra(frames: Frames, feature: SpectralFeature) -> Iterator[Array]:

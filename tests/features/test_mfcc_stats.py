@@ -37,7 +37,7 @@ def columns(wave: np.ndarray, spec: str = "mfcc_stats") -> dict[str, float]:
 
 def pitch_of(wave: np.ndarray, rate: int = 16000) -> tuple[np.ndarray, np.ndarray]:
     feature = features.get("mfcc_stats" if rate == 16000 else "mfcc_stats(band=telephone)")
-    frames, _ = whole_frames([wave], feature)
+    frames = whole_frames([wave], feature)
     tracks = [track_pitch(power, rate, taper(feature.window)) for power in power_spectra(frames, feature)]
     semitones, harmonicity = (np.concatenate(part)[: len(frames)] for part in zip(*tracks, strict=True))
     return 55 * 2 ** (semitones / 12), harmonicity

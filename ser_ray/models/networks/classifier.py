@@ -15,6 +15,7 @@ from torch import nn
 
 from ser_ray.corpora.splits import grouped_folds
 from ser_ray.errors import BadManifest, BadModel
+from ser_ray.features.inference import device
 from ser_ray.models.networks.data import Example, InMemory, by_length, gather
 from ser_ray.models.networks.loop import LoopOptions, LoopState, Report, to_device, train_network
 from ser_ray.models.networks.network import NetworkKind
@@ -178,11 +179,6 @@ class NetworkClassifier:
 def loop_options(settings: Mapping[str, Any]) -> LoopOptions:
     """The loop's part of a network's hyperparameters."""
     return LoopOptions(**{f.name: settings[f.name] for f in fields(LoopOptions)})
-
-
-def device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @torch.inference_mode()

@@ -8,13 +8,12 @@ corpus of a thousand utterances by heart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from ser_ray.models.networks.mfcc_window import FEATURES, WINDOW, window_of
-from ser_ray.models.networks.network import Inputs, NetworkKind, Shape
+from ser_ray.models.networks.mfcc_window import WINDOW, convolutional, window_of
+from ser_ray.models.networks.network import Inputs, Shape
 from ser_ray.models.networks.parts import (
     ConvBlock,
     ConvStack,
@@ -76,31 +75,5 @@ _SPACE: Mapping[str, Mapping[str, Any]] = {
     "dropout": {"type": "float", "low": 0.0, "high": 0.7},
     "lr": {"type": "log", "low": 1e-4, "high": 1e-2},
 }
-_POOLINGS = ["flatten", "mean", "max", "mean_std", "attention"]
-_STATES = ["last", "mean", "mean_std", "attention"]
 
-NETWORKS: tuple[NetworkKind, ...] = (
-    NetworkKind(
-        name="cnn1d",
-        summary="three convolutions over time on 2.5 s of MFCC",
-        features=FEATURES,
-        defaults={**_DEFAULTS, "pooling": "mean"},
-        space={**_SPACE, "pooling": {"type": "choice", "choices": _POOLINGS}},
-        build=_build,
-    ),
-    *(
-        NetworkKind(
-            name=f"cnn1d_{name}",
-            summary=f"three convolutions over time and {article} on 2.5 s of MFCC",
-            features=FEATURES,
-            defaults={**_DEFAULTS, "units": 128, "pooling": "last"},
-            space={
-                **_SPACE,
-                "units": {"type": "choice", "choices": [64, 128, 256]},
-                "pooling": {"type": "choice", "choices": _STATES},
-            },
-            build=partial(_build, recurrent=True, bidirectional=name == "bilstm"),
-        )
-        for name, article in (("lstm", "an LSTM"), ("bilstm", "a bidirectional LSTM"))
-    ),
-)
+NETWORKS = convolutional("cnn1d", "three convolutions over time", "mean", _build, _DEFAULTS, _SPACE)

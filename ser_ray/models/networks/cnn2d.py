@@ -7,13 +7,12 @@ a row, or the last state of a recurrent layer that reads them, channels and coef
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
-from ser_ray.models.networks.mfcc_window import FEATURES, WINDOW, window_of
-from ser_ray.models.networks.network import Inputs, NetworkKind, Shape
+from ser_ray.models.networks.mfcc_window import WINDOW, convolutional, window_of
+from ser_ray.models.networks.network import Inputs, Shape
 from ser_ray.models.networks.parts import (
     ConvBlock,
     ConvStack,
@@ -94,31 +93,7 @@ _SPACE: Mapping[str, Mapping[str, Any]] = {
     "dropout": {"type": "float", "low": 0.0, "high": 0.7},
     "lr": {"type": "log", "low": 1e-4, "high": 1e-2},
 }
-_POOLINGS = ["flatten", "mean", "max", "mean_std", "attention"]
-_STATES = ["last", "mean", "mean_std", "attention"]
 
-NETWORKS: tuple[NetworkKind, ...] = (
-    NetworkKind(
-        name="cnn2d",
-        summary="four convolutions over coefficients and time on 2.5 s of MFCC",
-        features=FEATURES,
-        defaults={**_DEFAULTS, "pooling": "flatten"},
-        space={**_SPACE, "pooling": {"type": "choice", "choices": _POOLINGS}},
-        build=_build,
-    ),
-    *(
-        NetworkKind(
-            name=f"cnn2d_{name}",
-            summary=f"four convolutions over coefficients and time and {article} on 2.5 s of MFCC",
-            features=FEATURES,
-            defaults={**_DEFAULTS, "units": 128, "pooling": "last"},
-            space={
-                **_SPACE,
-                "units": {"type": "choice", "choices": [64, 128, 256]},
-                "pooling": {"type": "choice", "choices": _STATES},
-            },
-            build=partial(_build, recurrent=True, bidirectional=name == "bilstm"),
-        )
-        for name, article in (("lstm", "an LSTM"), ("bilstm", "a bidirectional LSTM"))
-    ),
+NETWORKS = convolutional(
+    "cnn2d", "four convolutions over coefficients and time", "flatten", _build, _DEFAULTS, _SPACE
 )
