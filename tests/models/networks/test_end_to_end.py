@@ -26,14 +26,6 @@ every_network = pytest.mark.parametrize("name", list(KINDS))
 both_inputs = pytest.mark.parametrize("columns", list(LENGTHS))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 def build(name: str, columns: int, **changes: Any) -> nn.Module:
     defaults = dict(KINDS[name].defaults)
     small = {k: v for k, v in SMALL.items() if k in defaults}

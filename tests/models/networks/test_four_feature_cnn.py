@@ -25,14 +25,6 @@ ROWS, COLUMNS, SPEAKERS = 48, 3, 6
 SMALL = {"channels": "3-4", "hidden": "6", "epochs": 3, "batch": 8, "lr": 0.01, "folds": 3, "held_out": 0.2}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 def settings(**changes: Any) -> dict[str, Any]:
     return FAMILY.settings({**SMALL, **changes})
 

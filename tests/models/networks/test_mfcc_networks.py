@@ -22,14 +22,6 @@ every_network = pytest.mark.parametrize("name", list(KINDS))
 LENGTHS = [60, 43, 40, 25, 9, 2, 1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 def build(name: str, columns: int = COLUMNS, classes: int = 3, **changes: Any) -> nn.Module:
     """The network on windows of 40 frames, so that tests are quick."""
     defaults = {**KINDS[name].defaults}

@@ -51,14 +51,6 @@ every_encoder = pytest.mark.parametrize("name", list(MODELS))
 LENGTHS = [16000, 9000, 12345, 16000, 2000, 400, 399, 1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A tiny checkpoint of each kind with random weights, in the format of the Hugging Face hub."""

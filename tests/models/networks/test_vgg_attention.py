@@ -28,14 +28,6 @@ SHAPES = [(None, 32, 3), (None, 32, 3)]
 FROZEN, TUNED = 2_325_568, 17_698_816
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # most networks here lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def no_cache(tmp_path, monkeypatch):
     """Whatever weights this machine has are not found."""
