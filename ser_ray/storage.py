@@ -23,6 +23,7 @@ from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.fs
 import pyarrow.parquet as pq
 
 from ser_ray.errors import MissingInput, StorageFailed
@@ -231,6 +232,13 @@ def new_directory(uri: str) -> Iterator[Path]:
                 fs.put(str(folder) + "/", path + "/", recursive=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def arrow_filesystem(uri: str) -> tuple[pa.fs.FileSystem, str]:
+    """The file system of a URI as Arrow's, with our credentials and endpoint, and the path in it."""
+    with _clear_errors(uri):
+        fs, path = _filesystem(absolute(uri))
+        return pa.fs.PyFileSystem(pa.fs.FSSpecHandler(fs)), path
 
 
 def _filesystem(uri: str) -> tuple[Any, str]:

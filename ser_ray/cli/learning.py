@@ -11,11 +11,13 @@ from ser_ray.cli.options import (
     Band,
     Features,
     Folds,
+    InnerFolds,
     Json,
     Manifest,
     Normalise,
     Overwrite,
     Seed,
+    Settings,
     Store,
     app,
     console,
@@ -88,9 +90,27 @@ def train(
     out: Annotated[str, typer.Option("--output", "-o", help="Model directory to write.")],
     feature: Features = None,
     band: Band = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter=value.")] = None,
+    settings: Settings = None,
     normalise: Normalise = "none",
     seed: Seed = 0,
+    inner_folds: InnerFolds = 5,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Train one network by so many workers (Ray Train), a GPU each where there are."
+        ),
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(help="Of the workers, where all reach them; a broken run goes on from there."),
+    ] = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--in-memory", help="Read features anew in each epoch; by their size without."),
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="Figures of each epoch to tensorboard:FOLDER or mlflow:URI.")
+    ] = None,
     overwrite: Overwrite = False,
     known: Annotated[
         bool, typer.Option("--list", callback=listing(_families), is_eager=True, help="Tell all and leave.")
@@ -98,7 +118,7 @@ def train(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Train one family, calibrated on speakers that each fold left out."""
+    """Train one family, calibrated on speakers that each fold left out. Its page: ser-ray report MODEL."""
     from ser_ray.pipelines.jobs import TrainJob
     from ser_ray.reports.progress import showing
 
@@ -112,6 +132,11 @@ def train(
         settings=pairs("--set", settings),
         normalise=normalise,
         seed=seed,
+        inner_folds=inner_folds,
+        workers=workers,
+        checkpoints=checkpoints,
+        stream=stream,
+        log=log,
         overwrite=overwrite,
         address=address,
     )
@@ -178,6 +203,8 @@ def evaluate(
     feature: Features = None,
     band: Band = None,
     normalise: Normalise = "none",
+    settings: Settings = None,
+    inner_folds: InnerFolds = 5,
     seed: Seed = 0,
     out: Annotated[str | None, typer.Option("--output", "-o", help="Folder for figures.")] = None,
     address: Address = None,
@@ -195,16 +222,19 @@ def evaluate(
     if unseen:
         from ser_ray.fusion import load_ensemble
 
-        evaluating.check_unchanged(feature or (), band, normalise)
+        evaluating.check_unchanged(feature or (), band, normalise, settings or ())
         ensemble, _ = load_ensemble(target)
     else:
-        candidates = evaluating.candidates_of(target, feature or (), band, normalise)
+        given = pairs("--set", settings)
+        candidates = evaluating.candidates_of(target, feature or (), band, normalise, given)
     connect(address)
     with showing(stderr) as progress:
         if unseen:
             result = evaluating.evaluate_unseen(ensemble, table, store, progress)
         else:
-            result = evaluating.evaluate(candidates, table, store, protocol, folds, seed, progress)
+            result = evaluating.evaluate(
+                candidates, table, store, protocol, folds, seed, progress, inner_folds
+            )
     if out:
         result.save(out)
     if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ser_ray.cli.options import Address, Json, app, console, print_json, stderr
+from ser_ray.errors import UsageError
 
 
 @app.command(epilog="Example: ser-ray score s3://calls/2026-11-22/ -m ensemble -o scores --max-errors 2%")
@@ -46,23 +47,37 @@ def score(
     job.check(run)
 
 
-@app.command(epilog="Example: ser-ray report scores -o report.html")
+@app.command(epilog="Example: ser-ray report scores -o report.html, or: ser-ray report models/svm")
 def report(
-    scores: Annotated[str, typer.Argument(help="Scores folder.")],
-    out: Annotated[str | None, typer.Option("--output", "-o", help="Page to write.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Calls shown with a timeline.")] = 50,
+    target: Annotated[str, typer.Argument(help="Scores folder, or model or ensemble directory.")],
+    out: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Page to write (SCORES/report.html, or MODEL.html)."),
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Scores: calls shown with a timeline; 50 without it.")
+    ] = None,
     truth: Annotated[
-        str | None, typer.Option(help="Table of turns, such as truth.parquet: print how well they were met.")
+        str | None,
+        typer.Option(help="Scores: table of turns, such as truth.parquet; print how well they were met."),
     ] = None,
 ) -> None:
-    """Write the page of a scored archive: totals, calls that need a person, timelines, failures."""
+    """Write the page of a scored archive (which calls need a person) or of a model (how good it is)."""
     from ser_ray import storage
-    from ser_ray.pipelines.truth import compare
     from ser_ray.reports import write_scores_page
-    from ser_ray.reports.figures import print_comparison
+    from ser_ray.reports.model_page import default_page, has_model_page, write_model_page
 
-    target = out or storage.join(scores, "report.html")
-    write_scores_page(storage.require(scores, "scores folder"), target, top)
-    console.print(f"page -> {target}")
+    if has_model_page(target):
+        if top or truth:
+            raise UsageError(f"--top and --truth are for scores, and {target} is a model. Leave them out.")
+        page = out or default_page(target)
+        write_model_page(target, page)
+    else:
+        page = out or storage.join(target, "report.html")
+        write_scores_page(storage.require(target, "scores folder or model"), page, top or 50)
+    console.print(f"page -> {page}")
     if truth:
-        print_comparison(console, compare(scores, truth))
+        from ser_ray.pipelines.truth import compare
+        from ser_ray.reports.figures import print_comparison
+
+        print_comparison(console, compare(target, truth))

@@ -38,6 +38,14 @@ Normalise = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Fixes folds and models.")]
+InnerFolds = Annotated[
+    int,
+    typer.Option(
+        "--inner-folds",
+        help="Fits beside the one that is kept, to calibrate and fuse by; 1: a network's held-out slice.",
+    ),
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter=value.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to run on; this machine without it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON, for machines.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output that is there.")]

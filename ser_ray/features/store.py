@@ -114,6 +114,28 @@ class FeatureStore:
         }
         return [failure for key, failure in found.items() if key not in done]
 
+    def found(self, feature: Feature, manifest: pa.Table) -> np.ndarray:
+        """The numbers of the manifest rows that have a value [found], ascending.
+
+        Raises:
+            BadStore: the store is not readable, some rows were never extracted, or all of them failed.
+        """
+        keys, done = keys_of(manifest), self.done(feature)
+        failed = _keys(self._read(feature, "failed", ["id", "source"]))
+        missing = [k for k in keys if k not in done and k not in failed]
+        if missing:
+            raise BadStore(
+                f"{self.uri} lacks {feature.spec} of {len(missing)} utterances, such as {missing[0][0]}. "
+                f'Run: ser-ray extract MANIFEST -o {self.uri} -f "{feature.spec}"'
+            )
+        rows = np.array([i for i, k in enumerate(keys) if k in done], dtype=np.int64)
+        if not len(rows):
+            raise BadStore(
+                f"{self.uri} holds no value of {feature.spec}: all {len(keys)} utterances failed. "
+                "See why in its folder `failed`, mend the audio, and extract with --retry-failed."
+            )
+        return rows
+
     def load(self, feature: Feature, manifest: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """The values of manifest rows.
 
@@ -122,25 +144,39 @@ class FeatureStore:
             [found, columns] for a vector, an object array [found] of arrays for frame sequences.
 
         Raises:
-            BadStore: the store is not readable, some rows were never extracted, or all of them failed.
+            BadStore: see `found`.
         """
-        keys = keys_of(manifest)
+        rows, keys = self.found(feature, manifest), keys_of(manifest)
         table = self._read(feature, "values", None)
-        place = {} if table is None else {key: i for i, key in enumerate(_pairs(table))}
-        failed = _keys(self._read(feature, "failed", ["id", "source"]))
-        missing = [k for k in keys if k not in place and k not in failed]
-        if missing:
-            raise BadStore(
-                f"{self.uri} lacks {feature.spec} of {len(missing)} utterances, such as {missing[0][0]}. "
-                f'Run: ser-ray extract MANIFEST -o {self.uri} -f "{feature.spec}"'
-            )
-        rows = np.array([i for i, k in enumerate(keys) if k in place], dtype=np.int64)
-        if table is None or not len(rows):
-            raise BadStore(
-                f"{self.uri} holds no value of {feature.spec}: all {len(keys)} utterances failed. "
-                "See why in its folder `failed`, mend the audio, and extract with --retry-failed."
-            )
+        assert table is not None
+        place = {key: i for i, key in enumerate(_pairs(table))}
         return rows, _values(feature, table, np.array([place[keys[i]] for i in rows], dtype=np.int64))
+
+    def places(self, feature: Feature, manifest: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Where the values of manifest rows lie, all of which have one.
+
+        Returns:
+            Names of the feature's parts [parts]; the number of the part of each row, and the row in it
+            [rows] both.
+        """
+        folder = storage.join(self.place(feature), "values")
+        parts = sorted(storage.name(file.uri) for file in storage.list_files(folder, (".parquet",)))
+        place: dict[Key, tuple[int, int]] = {}
+        for number, part in enumerate(parts):
+            table = storage.read_parquet(storage.join(folder, part), ["id", "source"])
+            place |= {key: (number, row) for row, key in enumerate(_pairs(table))}
+        found = np.array([place[key] for key in keys_of(manifest)], dtype=np.int64).reshape(-1, 2)
+        return parts, found[:, 0], found[:, 1]
+
+    def read(self, feature: Feature, part: str, rows: np.ndarray) -> np.ndarray:
+        """Values of some rows of a part; see `places` and `load`."""
+        table = storage.read_parquet(storage.join(self.place(feature), "values", part))
+        return _values(feature, table, rows)
+
+    def size(self, feature: Feature) -> int:
+        """Bytes that all values of a feature take in memory, roughly."""
+        folder = storage.join(self.place(feature), "values")
+        return sum(file.size for file in storage.list_files(folder, (".parquet",)))
 
     def _read(self, feature: Feature, part: str, columns: list[str] | None) -> pa.Table | None:
         folder = storage.join(self.place(feature), part)

@@ -39,7 +39,10 @@ class Family:
         save: write a fitted classifier into a folder.
         load: read it back, executing nothing.
         deep: a network: it reads frame sequences and images as well as vectors, and its `fit` takes the
-            speakers of the rows, to hold some of them out.
+            speakers of the rows, to hold some of them out, and whom to tell of each epoch.
+        holds_out: the setting `held_out` gives the share of the rows by which it finds its best epoch; they
+            are its `held_out_`.
+        networks: how many of `epochs` epochs at most are trained in one fit.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Family:
     save: Callable[[Any, Path], None]
     load: Callable[[Path], Classifier]
     deep: bool = False
+    holds_out: bool = False
+    networks: int = 0
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults with `given` in their place, texts converted to the default's type.

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,13 +52,9 @@ def connect(address: str | None = None) -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def parallel_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Like `map`, each call a Ray task of one CPU; what `function` holds is stored once for all."""
-    shared = ray.put(function)
-    try:
-        yield from ray.get([_call.remote(shared, item) for item in items])
-    except ray.exceptions.RayTaskError as error:
-        raise _own(error) from error
+def count_gpus() -> int:
+    """GPUs of the cluster that `connect` joined, whoever holds them."""
+    return int(ray.cluster_resources().get("GPU", 0))
 
 
 def run_batches(
@@ -94,7 +90,7 @@ def run_batches(
         RunFailed: the cluster broke off, or a worker met an error; what was finished is kept.
     """
     cpus = connect()
-    gpus = int(ray.cluster_resources().get("GPU", 0)) if accelerated else 0
+    gpus = count_gpus() if accelerated else 0
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_no_progress_timeout_s = NO_PROGRESS_S
@@ -125,7 +121,7 @@ def run_batches(
                 done += summary[counted]
             progress(done, total, counted)
     except ray.exceptions.RayTaskError as error:
-        raise _own(error) from error
+        raise own_error(error) from error
     except ray.exceptions.RayError as error:
         raise RunFailed(f"the run broke off: {error}. Start it again: what was finished is kept.") from error
     return summaries
@@ -165,12 +161,7 @@ def quiet(done: int, total: int, counted: str) -> None:
     """A progress callback that says nothing."""
 
 
-@ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]
-def _call(function: Callable[[Any], Any], item: Any) -> Any:
-    return function(item)
-
-
-def _own(error: ray.exceptions.RayTaskError) -> SerRayError:
+def own_error(error: ray.exceptions.RayTaskError) -> SerRayError:
     """The error of ours that a worker raised, or a RunFailed that quotes it."""
     if isinstance(error.cause, SerRayError):
         return error.cause

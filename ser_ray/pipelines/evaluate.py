@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,11 @@ from ser_ray.models import FAMILIES, Model, family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.normalisation import NONE
 from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
-from ser_ray.models.training import originals
-from ser_ray.pipelines.cluster import Progress, connect, parallel_map, quiet
-from ser_ray.pipelines.train import Dataset, check_normalisation, chosen_features, learn, load_dataset
+from ser_ray.models.training import INNER_FOLDS, epochs_of, fits_of
+from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.dataset import Dataset, check_normalisation, chosen_features, load_dataset
+from ser_ray.pipelines.parallel import Epochs, parallel_map
+from ser_ray.pipelines.train import learn
 
 UNSEEN = "unseen"
 
@@ -77,10 +80,30 @@ class Evaluation:
         storage.write_parquet(storage.join(uri, "predictions.parquet"), self.predictions)
 
 
+@dataclass(frozen=True)
+class _Tested:
+    """What one member gave in one fold: out of fold for the rows `predicted`, and for the test rows."""
+
+    predicted: np.ndarray
+    out_of_fold: np.ndarray
+    tested: np.ndarray
+
+
 def candidates_of(
-    target: str, specs: Sequence[str] = (), band: Band | None = None, normalise: str = NONE
+    target: str,
+    specs: Sequence[str] = (),
+    band: Band | None = None,
+    normalise: str = NONE,
+    settings: Mapping[str, Any] | None = None,
 ) -> dict[str, Candidate]:
     """Members named by families (`svm,xgboost`), or those of a model or ensemble directory.
+
+    Args:
+        target: families, or a directory.
+        specs: features in place of the families' own.
+        band: in place of the features' own.
+        normalise: specification of the normalisation.
+        settings: hyperparameters in place of the defaults, each for all families that have it.
 
     Raises:
         UnknownName, MissingInput: neither a family nor a directory.
@@ -88,7 +111,7 @@ def candidates_of(
     """
     names = target.split(",")
     if not all(name in FAMILIES for name in names) and storage.exists(target):
-        check_unchanged(specs, band, normalise)
+        check_unchanged(specs, band, normalise, settings or ())
         ensemble, _ = load_ensemble(target)
         return {n: Candidate.of(m) for n, m in ensemble.members.items()}
     if "/" in target:
@@ -96,17 +119,29 @@ def candidates_of(
             f"model or ensemble not found: {target}. Give its folder, or families such as svm."
         )
     normalisation = normalisations.get(normalise)
+    kinds, given = {n: family(n) for n in names}, dict(settings or {})
+    for name in given:
+        if not any(name in kind.defaults for kind in kinds.values()):
+            raise UsageError(f"none of {', '.join(names)} has a setting {name!r}; see ser-ray train --list.")
     return {
-        n: Candidate(n, family(n).settings({}), chosen_features(n, specs, band), normalisation) for n in names
+        n: Candidate(
+            n,
+            kind.settings({k: v for k, v in given.items() if k in kind.defaults}),
+            chosen_features(n, specs, band),
+            normalisation,
+        )
+        for n, kind in kinds.items()
     }
 
 
-def check_unchanged(specs: Sequence[str], band: Band | None, normalise: str) -> None:
+def check_unchanged(
+    specs: Sequence[str], band: Band | None, normalise: str, settings: Collection[str]
+) -> None:
     """Raise UsageError where something is given that a saved model brings along."""
-    if specs or band or normalise != NONE:
+    if specs or band or normalise != NONE or settings:
         raise UsageError(
-            "a saved model has its own features, band and normalisation; leave out --feature, --band and "
-            "--normalise."
+            "a saved model has its own features, band, normalisation and settings; leave out --feature, "
+            "--band, --normalise and --set."
         )
 
 
@@ -118,6 +153,7 @@ def evaluate(
     folds: int = 5,
     seed: int = 0,
     progress: Progress = quiet,
+    inner_folds: int = INNER_FOLDS,
 ) -> Evaluation:
     """Evaluate members, and with two or more of them every fusion rule.
 
@@ -129,27 +165,38 @@ def evaluate(
         folds: for the protocols that divide into a number of parts.
         seed: of the protocol and of the models.
         progress: told how far it is.
+        inner_folds: inside each training fold, for calibration and fusion; see `models.training.fits_of`.
+            With 0 probabilities stay as they are, and no rule is measured.
 
     Raises:
         UnknownName: no such protocol.
         BadManifest: the rows cannot be divided so.
     """
     check_protocol(protocol)
+    kinds = {name: family(member.family) for name, member in candidates.items()}
+    epochs_each = [
+        epochs_of(kinds[n], m.settings) * fits_of(kinds[n], m.settings, inner_folds)
+        for n, m in candidates.items()
+    ]
     connect()
     data = _datasets(candidates, manifest, store, progress)
     first = next(iter(data.values()))
     divided = split(protocol, first.rows, seed, folds)
     tasks = [(fold, name) for fold in divided for name in candidates]
+    epochs = Epochs(len(divided) * sum(epochs_each), progress)
 
-    def run(task: tuple[Fold, str]) -> tuple[np.ndarray, np.ndarray]:
+    def run(task: tuple[Fold, str]) -> _Tested:
         fold, name = task
         member, rows = candidates[name], data[name]
-        kind, voices = family(member.family), rows.voices
-        trained = learn(kind, member.settings, rows, fold.train, member.normalisation, seed)
+        kind, voices = kinds[name], rows.voices
+        trained = learn(
+            kind, member.settings, rows, fold.train, member.normalisation, seed, map, inner_folds, epochs.tell
+        )
         tested = trained.predict_proba(rows.X[fold.test], None if voices is None else voices[fold.test])
-        return trained.out_of_fold, tested
+        return _Tested(fold.train[trained.predicted], trained.out_of_fold, tested)
 
-    results = dict(zip([(f.name, n) for f, n in tasks], parallel_map(run, tasks), strict=True))
+    done = parallel_map(run, tasks, lambda task: kinds[task[1]].deep, epochs.show)
+    results = dict(zip([(f.name, n) for f, n in tasks], done, strict=True))
     outputs = _outputs(divided, list(candidates), results, first, seed)
     tested = np.concatenate([fold.test for fold in divided])
     found = audit(first.rows, divided, protocol, [_hash(x) for x in first.X])
@@ -221,22 +268,23 @@ def _datasets(
 def _outputs(
     divided: list[Fold],
     names: list[str],
-    results: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]],
+    results: Mapping[tuple[str, str], _Tested],
     data: Dataset,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Test probabilities of each member and each rule, folds one after the other [tested, labels]."""
     outputs: dict[str, list[np.ndarray]] = {}
     for fold in divided:
-        inner = np.stack([results[fold.name, n][0] for n in names])
-        outer = np.stack([results[fold.name, n][1] for n in names])
+        found = [results[fold.name, name] for name in names]
+        outer = np.stack([member.tested for member in found])
         for k, name in enumerate(names):
             outputs.setdefault(name, []).append(outer[k])
-        if len(names) > 1:
-            learned = fold.train[np.isin(fold.train, originals(data.sources))]
-            groups = None if data.speakers is None else data.speakers[learned]
+        common = reduce(np.intersect1d, [member.predicted for member in found])
+        if len(names) > 1 and len(common):
+            inner = np.stack([m.out_of_fold[np.searchsorted(m.predicted, common)] for m in found])
+            groups = None if data.speakers is None else data.speakers[common]
             for rule in (*RULES, STACKING):
-                fusion = fit_fusion(rule, inner, data.y[learned], groups, seed)
+                fusion = fit_fusion(rule, inner, data.y[common], groups, seed)
                 outputs.setdefault(f"rule:{rule}", []).append(fusion(outer))
     return {name: np.concatenate(parts) for name, parts in outputs.items()}
 

@@ -14,10 +14,13 @@ from ser_ray.corpora import read_manifest
 from ser_ray.errors import OutputConflict, RunFailed, SerRayError, UsageError
 from ser_ray.models import save_model
 from ser_ray.models.normalisation import NONE, spec_of
+from ser_ray.models.training import INNER_FOLDS
 from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.shard import ScoreOptions
+from ser_ray.pipelines.tracking import tracker
 from ser_ray.pipelines.train import train
 
 
@@ -83,22 +86,32 @@ class TrainJob(Job):
     settings: dict[str, Any] = {}
     normalise: str = NONE
     seed: int = 0
+    inner_folds: int = Field(INNER_FOLDS, ge=1)
+    workers: int | None = Field(None, ge=1)  # that train one network together; None: fits side by side
+    checkpoints: str | None = None  # of the workers; None: OUT.checkpoints
+    stream: bool | None = None  # None: where the features take too much memory
+    log: str | None = None  # tensorboard:FOLDER or mlflow:URI
     overwrite: bool = False
 
     def work(self, progress: Progress) -> dict[str, Any]:
         """Train, measure out of fold, save."""
         check_vacant(self.out, "model.json", self.overwrite)
-        model, report = train(
-            self.family,
-            read_manifest(self.manifest),
-            self.store,
-            self.features,
-            self.band,
-            self.settings,
-            self.seed,
-            progress,
-            self.normalise,
-        )
+        name = f"{self.family}-{storage.name(self.out)}"
+        with tracker(self.log, name, self.settings) as track:
+            model, report = train(
+                self.family,
+                read_manifest(self.manifest),
+                self.store,
+                self.features,
+                self.band,
+                self.settings,
+                self.seed,
+                progress,
+                self.normalise,
+                self.inner_folds,
+                self._workers(),
+                track,
+            )
         save_model(model, self.out)
         return {
             "model": storage.absolute(self.out),
@@ -110,6 +123,16 @@ class TrainJob(Job):
             **{name: model.card[name] for name in ("trained_on", "metrics", "wall_s")},
             "ua_interval": [report.ua.low, report.ua.high],
         }
+
+    def _workers(self) -> Workers | None:
+        if self.workers is None:
+            if self.checkpoints or self.stream is not None:
+                raise UsageError(
+                    "checkpoints and stream are for several workers. Give workers, or leave out."
+                )
+            return None
+        place = self.checkpoints or storage.absolute(self.out) + ".checkpoints"
+        return Workers(self.workers, place, stream=self.stream)
 
 
 class ScoreJob(Job):

@@ -25,6 +25,7 @@ from ser_ray.audio.decode import AudioReader
 from ser_ray.errors import BandMismatch, RunFailed, UnreadableAudio
 from ser_ray.fusion import Ensemble, load_ensemble
 from ser_ray.pipelines.cluster import Progress, quiet, run_batches
+from ser_ray.pipelines.members import gpu_pool
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
 from ser_ray.pipelines.scores import explode
 from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
@@ -78,9 +79,10 @@ def score(
         return dict(storage.read_json(place))
     storage.write_json(place, {**about, **_account(out, plan, started), "complete": False})
     if len(work):
-        arguments = (storage.absolute(ensemble), fingerprint, out, options)
-        waiting = sum(len(calls) for calls in work["calls"].to_pylist())
-        run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting)
+        uri, waiting = storage.absolute(ensemble), sum(map(len, work["calls"].to_pylist()))
+        with gpu_pool(loaded, uri, fingerprint, len(work)) as pool:
+            arguments = (uri, fingerprint, out, options, pool)
+            run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting)
     account = _account(out, plan, started)
     written = sum(account["counts"][status] for status in ("ok", "no_speech", "error"))
     if written != len(plan):

@@ -16,9 +16,9 @@ from ser_ray.audio.band import in_band
 from ser_ray.audio.segments import SegmentRules
 from ser_ray.errors import RunFailed, SerRayError, UnreadableAudio
 from ser_ray.features import Feature
-from ser_ray.fusion import load_ensemble
 from ser_ray.models.inputs import stacked
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
+from ser_ray.pipelines.members import GpuPool, load_unchanged
 from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
 
 METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory
@@ -40,12 +40,27 @@ class ScoreOptions:
 
 
 class ShardScorer:
-    """The worker: one shard of calls in, one file of rows out."""
+    """The worker: one shard of calls in, one file of rows out.
 
-    def __init__(self, ensemble: str, fingerprint: str, out: str, options: ScoreOptions) -> None:
-        self.ensemble, found = load_ensemble(ensemble)
-        if found != fingerprint:
-            raise RunFailed(f"the ensemble {ensemble} changed while the run was going on. Choose another -o.")
+    Args:
+        ensemble: its directory.
+        fingerprint: what it must have.
+        out: scores folder.
+        options: how calls are heard.
+        pool: GPU actors for the deep members and accelerated features; None computes all here.
+    """
+
+    def __init__(
+        self,
+        ensemble: str,
+        fingerprint: str,
+        out: str,
+        options: ScoreOptions,
+        pool: GpuPool | None = None,
+    ) -> None:
+        loaded = load_unchanged(ensemble, fingerprint)
+        self.ensemble = pool.ensemble(loaded) if pool else loaded
+        self.batch = pool.batch if pool else Feature.batch
         self.out, self.options = out, options
         self.schema = schema(self.ensemble.labels)
 
@@ -70,6 +85,8 @@ class ShardScorer:
         """
         try:
             return self._together(calls, watch)
+        except RunFailed:  # no call's fault
+            raise
         except Exception as error:
             if len(calls) > 1:
                 return [row for call in calls for row in self.score([call], watch)]
@@ -82,7 +99,8 @@ class ShardScorer:
         def hear(spoken: list[Spoken]) -> None:
             with watch.stage("features"):
                 for feature in self.ensemble.features if spoken else ():
-                    values[feature.fingerprint] += feature.batch([self._fit(s, feature) for s in spoken])
+                    waves = [self._fit(s, feature) for s in spoken]
+                    values[feature.fingerprint] += self.batch(feature, waves)
             places.extend((s.call, s.leg, s.start_s, s.end_s) for s in spoken)
 
         wide_only = self.ensemble.band == "wide" and not self.options.allow_band_mismatch

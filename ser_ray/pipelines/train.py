@@ -1,4 +1,4 @@
-"""Training one family on a manifest, its folds side by side on Ray."""
+"""Training one family on a manifest: its fits side by side as Ray tasks, or one fit by several workers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,126 +14,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 import sklearn
+import torch
 import xgboost
 
 import ser_ray
-from ser_ray import features
 from ser_ray.corpora.manifest import labelled
-from ser_ray.errors import BadManifest
+from ser_ray.errors import UsageError
 from ser_ray.evaluation import Report, measure
-from ser_ray.features import Band, Feature
-from ser_ray.features.store import FeatureStore
+from ser_ray.features import Band
 from ser_ray.models import Model, OutOfFold, family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import Family
-from ser_ray.models.inputs import joined
-from ser_ray.models.model import check_features
 from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
-from ser_ray.models.training import Mapper, Trained, fit, originals, sources_within
-from ser_ray.pipelines.cluster import Progress, connect, parallel_map, quiet
-from ser_ray.pipelines.extract import extract
+from ser_ray.models.training import (
+    INNER_FOLDS,
+    Mapper,
+    Tell,
+    Trained,
+    epochs_of,
+    fit,
+    fits_of,
+    sources_within,
+)
+from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.dataset import (
+    Dataset,
+    Utterances,
+    check_normalisation,
+    chosen_features,
+    find_utterances,
+    loaded,
+)
+from ser_ray.pipelines.distributed import Workers
+from ser_ray.pipelines.parallel import Epochs, parallel_map
+from ser_ray.pipelines.together import fit_together
+from ser_ray.pipelines.tracking import Tracker
 
-
-@dataclass(frozen=True)
-class Dataset:
-    """Labelled utterances with their features, ready to learn from.
-
-    Attributes:
-        rows: the manifest rows, all labelled and extracted.
-        X: features joined; see `models.inputs`.
-        y: index into `labels` [rows].
-        labels: emotions in alphabetical order.
-        speakers: [rows], or None where any is unknown.
-        lost: utterances without features, by type of failure.
-        sources: row that an augmented copy was made from, -1 where it is not among the rows; an original's
-            own number [rows].
-    """
-
-    rows: pa.Table
-    X: np.ndarray
-    y: np.ndarray
-    labels: tuple[str, ...]
-    speakers: np.ndarray | None
-    lost: Mapping[str, int]
-    sources: np.ndarray
-
-    @property
-    def recorded(self) -> Dataset:
-        """The same without augmented copies: all that may be tested or counted."""
-        own = originals(self.sources)
-        if len(own) == len(self.y):
-            return self
-        speakers = None if self.speakers is None else self.speakers[own]
-        rows, sources = self.rows.take(pa.array(own)), np.arange(len(own))
-        return Dataset(rows, self.X[own], self.y[own], self.labels, speakers, self.lost, sources)
-
-    @property
-    def voices(self) -> np.ndarray | None:
-        """Whose statistics normalise each row [rows]: a speaker's as recorded, or as augmented in one way."""
-        if self.speakers is None:
-            return None
-        changes = self.rows["augmentation"].to_pylist()
-        pairs = zip(self.speakers.tolist(), changes, strict=True)
-        return np.array([speaker if change is None else f"{speaker}|{change}" for speaker, change in pairs])
-
-
-def chosen_features(
-    family_name: str, specs: Sequence[str] = (), band: Band | None = None
-) -> tuple[Feature, ...]:
-    """The features a model of a family reads: the given ones or the family's own, of the wanted band."""
-    chosen = [features.get(spec) for spec in (specs or family(family_name).features)]
-    if band:
-        chosen = [features.with_band(feature, band) for feature in chosen]
-    return check_features(family_name, tuple(chosen))
-
-
-def check_normalisation(
-    normalisation: Normalisation | None, chosen: Sequence[Feature], rows: pa.Table
-) -> None:
-    """Refuse, before hours of extraction, a normalisation that features or rows do not allow.
-
-    Raises:
-        UsageError: the message says what it needs.
-    """
-    if normalisation:
-        vectors = any(len(feature.shape) == 1 for feature in chosen)
-        normalisation.check(vectors, speakers_known=not rows["speaker"].null_count)
-
-
-def load_dataset(
-    manifest: pa.Table, store: str, chosen: Sequence[Feature], progress: Progress = quiet
-) -> Dataset:
-    """Labelled rows and their features; what the store lacks is extracted first.
-
-    Raises:
-        BadManifest: fewer than two emotions, or a copy of a copy.
-        BadStore: no utterance could be extracted.
-    """
-    rows = labelled(manifest, "training")
-    source = FeatureStore(store)
-    done = extract(rows, store, [f.spec for f in chosen], progress=progress)
-    loaded = [source.load(feature, rows) for feature in chosen]
-    kept = loaded[0][0]
-    for found, _ in loaded[1:]:
-        kept = np.intersect1d(kept, found)
-    X = joined([values[np.searchsorted(found, kept)] for found, values in loaded])
-    rows = rows.take(pa.array(kept))
-    labelled(rows.filter(pc.is_null(rows["source_id"])), "training")
-    emotions = rows["emotion"].to_pylist()
-    labels = tuple(sorted(set(emotions)))
-    speakers = None if rows["speaker"].null_count else np.array(rows["speaker"].to_pylist())
-    y = np.array([labels.index(e) for e in emotions])
-    return Dataset(rows, X, y, labels, speakers, done.failed, _sources(rows))
-
-
-def _sources(rows: pa.Table) -> np.ndarray:
-    ids, given = rows["id"].to_pylist(), rows["source_id"].to_pylist()
-    place = {i: row for row, i in enumerate(ids)}
-    sources = [row if source is None else place.get(source, -1) for row, source in enumerate(given)]
-    for i, source in zip(ids, given, strict=True):
-        if source in place and given[place[source]] is not None:
-            raise BadManifest(f"{i} is a copy of {source}, itself a copy. Name the recording in source_id.")
-    return np.array(sources)
+SLICE = "held-out slice, by which the best epoch was chosen"
 
 
 def train(
@@ -146,6 +63,9 @@ def train(
     seed: int = 0,
     progress: Progress = quiet,
     normalise: str = normalisations.NONE,
+    inner_folds: int = INNER_FOLDS,
+    workers: Workers | None = None,
+    track: Tracker | None = None,
 ) -> tuple[Model, Report]:
     """Train a family and measure it out of fold.
 
@@ -157,8 +77,13 @@ def train(
         band: `wide` or `telephone`; None keeps what the features say.
         settings: hyperparameters in place of the defaults.
         seed: fixes folds and model.
-        progress: told how far the extraction is.
+        progress: told how far extraction and training are.
         normalise: specification of the normalisation; see `models.normalisation`.
+        inner_folds: of the out-of-fold predictions; 1: a network's held-out slice. See
+            `models.training.fits_of`.
+        workers: who trains a network together; it is measured on its held-out slice then. None: its fits
+            are Ray tasks.
+        track: told the figures of each epoch.
 
     Returns:
         The model, and the report of its out-of-fold predictions (speakers apart where known).
@@ -166,18 +91,31 @@ def train(
     Raises:
         UnknownName, UsageError: a name, setting or feature that does not exist.
         BadManifest: too few emotions or utterances.
+        RunFailed: training broke off.
     """
     kind = family(family_name)
     full = kind.settings(settings or {})
+    fits = fits_of(kind, full, 1 if workers else inner_folds)
+    _check(kind, full, inner_folds, workers)
     chosen, normalisation = chosen_features(family_name, specs, band), normalisations.get(normalise)
     check_normalisation(normalisation, chosen, labelled(manifest, "training"))
     connect()
-    data = load_dataset(manifest, store, chosen, progress)
+    data = find_utterances(manifest, store, chosen, progress)
     started = time.monotonic()
-    trained = learn(kind, full, data, np.arange(len(data.y)), normalisation, seed, parallel_map)
-    recorded, p = data.recorded, trained.out_of_fold
-    report = measure(recorded.y, p, data.labels, recorded.speakers)
-    ids, speakers = (recorded.rows[column].to_pylist() for column in ("id", "speaker"))
+    epochs = Epochs(epochs_of(kind, full) * fits, progress, track)
+    if workers:
+        trained = fit_together(kind, full, data, store, chosen, normalisation, seed, workers, epochs)
+    else:
+        everything = loaded(data, store, chosen)
+        mapper = partial(parallel_map, deep=lambda fold: kind.deep, waiting=epochs.show)
+        rows = np.arange(len(data.y))
+        trained = learn(kind, full, everything, rows, normalisation, seed, mapper, inner_folds, epochs.tell)
+    y, p = data.y[trained.predicted], trained.out_of_fold
+    speakers = None if data.speakers is None else data.speakers[trained.predicted]
+    report = measure(y, p, data.labels, speakers)
+    if track:
+        track.finish({"ua": report.ua.value, "wa": report.wa.value, "ece": report.ece.value})
+    tested = data.rows.take(pa.array(trained.predicted))
     model = Model(
         family=family_name,
         settings=full,
@@ -185,11 +123,27 @@ def train(
         labels=data.labels,
         classifier=trained.classifier,
         calibration=trained.calibration,
-        out_of_fold=OutOfFold(ids, speakers, recorded.y, p),
-        card=_card(data, report, seed, time.monotonic() - started, normalisation),
+        out_of_fold=OutOfFold(tested["id"].to_pylist(), tested["speaker"].to_pylist(), y, p),
+        card=_card(data, report, seed, time.monotonic() - started, normalisation, fits == 1),
         normaliser=trained.normaliser,
     )
     return model, report
+
+
+def _check(kind: Family, settings: Mapping[str, Any], inner_folds: int, workers: Workers | None) -> None:
+    """Refuse, before anything is extracted, what cannot be trained so."""
+    if inner_folds < 1:
+        raise UsageError("a model that is kept needs predictions to be calibrated by: 1 inner fold or more.")
+    if workers and not kind.holds_out:
+        raise UsageError(
+            f"{kind.name} is not trained by several workers. Leave them out: its fits run side by side."
+        )
+    if workers and not settings["held_out"]:
+        raise UsageError("workers need a held-out slice to measure by. Set held_out above 0.")
+    if workers and settings["batch"] < workers.number:
+        raise UsageError(
+            f"a batch of {settings['batch']} is too small for {workers.number} workers. Set batch higher."
+        )
 
 
 def learn(
@@ -200,8 +154,10 @@ def learn(
     normalisation: Normalisation | None = None,
     seed: int = 0,
     mapper: Mapper = map,
+    folds: int = INNER_FOLDS,
+    tell: Tell | None = None,
 ) -> Trained:
-    """`models.training.fit` on some rows of a dataset; its out-of-fold rows are those without the copies."""
+    """`models.training.fit` on some rows of a dataset; its out-of-fold rows are numbers among `rows`."""
     speakers, voices = (None if v is None else v[rows] for v in (data.speakers, data.voices))
     return fit(
         kind,
@@ -215,15 +171,23 @@ def learn(
         normalisation,
         sources_within(data.sources, rows),
         voices,
+        folds,
+        tell,
     )
 
 
 def _card(
-    data: Dataset, report: Report, seed: int, wall_s: float, normalisation: Normalisation | None
+    data: Utterances,
+    report: Report,
+    seed: int,
+    wall_s: float,
+    normalisation: Normalisation | None,
+    one_slice: bool,
 ) -> dict[str, Any]:
     recorded = data.recorded
     speakers = None if recorded.speakers is None else len(set(recorded.speakers))
-    folds = "speakers apart" if speakers is not None and speakers >= 3 else "speakers mixed"
+    apart = "speakers apart" if speakers is not None and speakers >= 3 else "speakers mixed"
+    measured = f"{SLICE}, {apart}" if one_slice else f"out of fold, {apart}"
     transductive = normalisation is not None and normalisation.transductive
     return {
         "trained_on": {
@@ -235,7 +199,7 @@ def _card(
             "left_out": dict(data.lost),
         },
         "metrics": {
-            "protocol": f"out of fold, {folds}" + (f"; {TRANSDUCTIVE}" if transductive else ""),
+            "protocol": measured + (f"; {TRANSDUCTIVE}" if transductive else ""),
             "wa": report.wa.value,
             "ua": report.ua.value,
             "f1": report.f1.value,
@@ -253,6 +217,7 @@ def versions() -> dict[str, str]:
         "ser_ray": ser_ray.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "torch": torch.__version__,
         "ray": ray.__version__,
         "scikit-learn": sklearn.__version__,
         "xgboost": xgboost.__version__,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterable
 from datetime import datetime
-from importlib import resources
-from string import Template
 
 from ser_ray import storage
 from ser_ray.reports.records import Call, Leg, Run, Segment, read_segments
 from ser_ray.reports.scores import LegTime, RankedCall, Summary, summarise
+from ser_ray.reports.template import fill_template
 from ser_ray.reports.timeline import emotion_class, html_text, locator, stacked_bar, timeline
 from ser_ray.reports.wording import clock, elapsed, percent, reason_parts, signed, trend
 
@@ -37,7 +33,8 @@ def write_scores_page(scores: str, target: str, top: int = 50) -> None:
     calls = [
         _call(rank, ranked, segments.get(ranked.call.call_id, ())) for rank, ranked in enumerate(shown, 1)
     ]
-    page = _fill_template(
+    page = fill_template(
+        "scores.html",
         title=f"Calls scored on {_day(summary.run.started)}",
         notices=_notices(summary),
         state=_state(summary),
@@ -55,18 +52,6 @@ def write_scores_page(scores: str, target: str, top: int = 50) -> None:
         versions=html_text(" · ".join(f"{name} {version}" for name, version in summary.run.versions.items())),
     )
     storage.write_bytes(target, page.encode())
-
-
-def _fill_template(**parts: str) -> str:
-    """The page. Its policy admits the style and the script of the template by their hash, nothing else."""
-    template = resources.files("ser_ray.reports").joinpath("scores.html").read_text(encoding="utf-8")
-    hashes = {f"{tag}_hash": _content_hash(template, tag) for tag in ("style", "script")}
-    return Template(template).substitute(parts, **hashes)
-
-
-def _content_hash(template: str, tag: str) -> str:
-    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
-    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
 def _notices(summary: Summary) -> str:

@@ -8,7 +8,7 @@ from ser_ray.errors import BadManifest, UsageError
 from ser_ray.models import CLASSICAL, family
 from ser_ray.models.calibration import FLOOR
 from ser_ray.models.normalisation import get
-from ser_ray.models.training import fit, originals, sources_within, spread
+from ser_ray.models.training import fit, fits_of, originals, sources_within, spread
 
 QUICK = {"random_forest": {"trees": 20}, "xgboost": {"trees": 20, "column_share": 1.0}}
 
@@ -255,3 +255,67 @@ def test_voices_say_by_whose_statistics_a_row_is_normalised():
     np.testing.assert_allclose(apart.classifier.learned[120:], apart.classifier.learned[:120], atol=1e-5)
     _, together = record(X2, y2, groups2, **options)
     assert np.abs(together.classifier.learned[120:] - together.classifier.learned[:120]).min() > 0.5
+
+
+def perceptron(**given):
+    chosen = family("mlp")
+    return chosen, chosen.settings({"epochs": 6, "batch": 16, "hidden": "16", "patience": 2, **given})
+
+
+def test_a_network_is_calibrated_on_the_slice_that_it_held_out():
+    X, y, groups = utterances()
+    trained = fit(*perceptron(), X, y, groups, 3, folds=1)
+    held = trained.classifier.held_out_
+    np.testing.assert_array_equal(trained.predicted, held)
+    assert len(set(groups[held])) == 1
+    assert not set(groups[held]) & set(np.delete(groups, held))
+    raw = spread(trained.classifier, X[held], 3)
+    np.testing.assert_allclose(trained.out_of_fold, trained.calibration(raw), atol=1e-6)
+
+
+def test_without_inner_folds_probabilities_stay_as_they_are():
+    X, y, groups = utterances()
+    trained = fit(*perceptron(), X, y, groups, 3, folds=0)
+    assert trained.out_of_fold.shape == (0, 3)
+    assert trained.calibration.scale == 1.0
+    np.testing.assert_allclose(trained.predict_proba(X), spread(trained.classifier, X, 3), atol=1e-6)
+
+
+def test_the_number_of_fits_is_known_before():
+    network, settings = perceptron()
+    assert [fits_of(network, settings, folds) for folds in (0, 1, 2, 5)] == [1, 1, 3, 6]
+    assert fits_of(network, {**settings, "held_out": 0.0}, 1) == 3
+    svm = family("svm")
+    assert [fits_of(svm, svm.defaults, folds) for folds in (0, 1, 5)] == [1, 3, 6]
+    with pytest.raises(UsageError, match="-1 inner folds will not do"):
+        fits_of(svm, svm.defaults, -1)
+
+
+def test_epochs_are_told_to_the_last_even_where_training_ends_early():
+    X, y, groups = utterances()
+    told = []
+    network, settings = perceptron(epochs=30, lr=1e-12)
+    fit(
+        network,
+        settings,
+        X,
+        y,
+        groups,
+        3,
+        folds=2,
+        tell=lambda epochs, figures=None: told.append((epochs, figures)),
+    )
+    assert sum(epochs for epochs, _ in told) == 3 * 30
+    kept = [figures["epoch"] for _, figures in told if figures]
+    assert kept == list(range(1, len(kept) + 1))
+    assert len(kept) < 30
+
+
+def test_copies_are_held_out_with_their_source_where_speakers_are_unknown():
+    X, y, _ = utterances(60)
+    X, y, sources = np.concatenate([X, X]), np.concatenate([y, y]), np.tile(np.arange(60), 2)
+    trained = fit(*perceptron(), X, y, None, 3, folds=1, sources=sources)
+    held = trained.classifier.held_out_
+    assert len(held)
+    assert not set(sources[held]) & set(np.delete(sources, held))
+    assert set(trained.predicted) == {row for row in held if row < 60}

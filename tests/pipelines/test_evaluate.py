@@ -13,8 +13,9 @@ from ser_ray.errors import BadManifest, UnknownName, UsageError
 from ser_ray.fusion import RULES, load_ensemble
 from ser_ray.models import FAMILIES, load_model, save_model
 from ser_ray.models.training import fit
+from ser_ray.pipelines.dataset import load_dataset
 from ser_ray.pipelines.evaluate import candidates_of, evaluate, evaluate_unseen
-from ser_ray.pipelines.train import load_dataset, train
+from ser_ray.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

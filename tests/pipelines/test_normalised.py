@@ -21,11 +21,12 @@ from ser_ray.models.normalisation import get
 from ser_ray.models.normaliser import TRANSDUCTIVE
 from ser_ray.models.training import fit
 from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.dataset import load_dataset
 from ser_ray.pipelines.evaluate import candidates_of, check_unchanged, evaluate, evaluate_unseen
 from ser_ray.pipelines.fuse import fuse, load_members
 from ser_ray.pipelines.jobs import TrainJob
 from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
-from ser_ray.pipelines.train import load_dataset, train
+from ser_ray.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 BY_SPEAKER = "cmvn(scope=speaker)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,19 @@ from torch import nn
 from ser_ray.corpora.splits import grouped_folds
 from ser_ray.errors import BadManifest, BadModel
 from ser_ray.features.inference import device
-from ser_ray.models.networks.data import Example, InMemory, by_length, gather
-from ser_ray.models.networks.loop import LoopOptions, LoopState, Report, to_device, train_network
-from ser_ray.models.networks.network import NetworkKind
+from ser_ray.models.networks import workers
+from ser_ray.models.networks.data import InMemory, by_length, gather, in_order
+from ser_ray.models.networks.loop import (
+    Batches,
+    Held,
+    LoopOptions,
+    LoopState,
+    Report,
+    to_device,
+    train_network,
+)
+from ser_ray.models.networks.network import Example, NetworkKind
+from ser_ray.models.networks.scaling import Scaling, moments
 
 ABOUT, WEIGHTS = "network.json", "network.safetensors"
 OWN = {"held_out": 0.1, "standardise": True}  # settings beside those of the loop and of the architecture
@@ -27,6 +37,10 @@ OWN = {"held_out": 0.1, "standardise": True}  # settings beside those of the loo
 def all_settings(kind: NetworkKind) -> dict[str, Any]:
     """Every hyperparameter of a network with its default."""
     return {**asdict(LoopOptions()), **OWN, **kind.defaults}
+
+
+def _alone(network: nn.Module) -> nn.Module:
+    return network
 
 
 class NetworkClassifier:
@@ -43,11 +57,15 @@ class NetworkClassifier:
     Attributes:
         classes_: class numbers [classes].
         curve: figures of each epoch of the training.
+        scaling: of the inputs.
+        held_out_: rows of the training data that it did not learn from, but chose its best epoch by; may be
+            none.
     """
 
     def __init__(self, kind: NetworkKind, settings: Mapping[str, Any], seed: int) -> None:
         self.kind, self.settings, self.seed = kind, dict(settings), seed
         self.curve: list[dict[str, float]] = []
+        self.scaling = Scaling()
 
     def fit(
         self,
@@ -56,42 +74,55 @@ class NetworkClassifier:
         groups: np.ndarray | None = None,
         report: Report | None = None,
         state: LoopState | None = None,
+        wrap: Callable[[nn.Module], nn.Module] = _alone,
     ) -> NetworkClassifier:
-        """Learn from examples.
+        """Learn from examples; where there are several workers, each is given the same.
 
         Args:
             X: vectors [rows, columns], or an object array [rows] of arrays, or of tuples of arrays where
                 the network has several inputs.
             y: class numbers [rows].
             groups: speaker of each row [rows], or None.
-            report: told the figures after each epoch.
+            report: told the figures and the state after each epoch.
             state: of an interrupted training of the same data, to go on from.
+            wrap: what makes the network one of several workers.
         """
         self.classes_, numbers = np.unique(y, return_inverse=True)
-        examples = _examples(X)
-        train, held = _hold_out(numbers, groups, self.settings["held_out"], self.seed)
-        self._learn_scale([examples[row] for row in train])
-        examples = [self._scaled(example) for example in examples]
+        examples = as_examples(X)
+        train, stopping = hold_out(numbers, groups, self.settings["held_out"], self.seed)
+        self.held_out_ = np.setdiff1d(stopping, train)
+        if self.settings["standardise"]:
+            self.scaling = moments(examples[row] for row in train).scaling
+        examples = [self.scaling(example) for example in examples]
         self.shapes = tuple((None, *array.shape[1:]) for array in examples[0])
-        options = loop_options(self.settings)
+        options, least = loop_options(self.settings), self.kind.least_frames
+        share = {"least_frames": least, "rank": workers.rank(), "world": workers.world()}
+        learned, sampling = [examples[row] for row in train], options.balance == "sampling"
         batches = InMemory(
-            [examples[row] for row in train],
-            numbers[train],
-            len(self.classes_),
-            options.batch,
-            self.seed,
-            options.balance == "sampling",
-            self.kind.least_frames,
+            learned, numbers[train], len(self.classes_), options.batch, self.seed, sampling, **share
         )
-        self.network = self.built().to(device())
-        slice_, wanted = [examples[row] for row in held], numbers[held]
+        held = in_order([examples[row] for row in stopping], numbers[stopping], **share)
+        return self.learn(batches, held if len(stopping) else None, report, state, wrap)
 
-        def measure(network: nn.Module) -> tuple[float, float]:
-            return score(predict(network, slice_, self.kind.least_frames), wanted)
-
-        state = train_network(self.network, batches, measure, options, self.seed, state, report)
-        self.curve = state.curve
+    def learn(
+        self,
+        batches: Batches,
+        held: Held | None,
+        report: Report | None = None,
+        state: LoopState | None = None,
+        wrap: Callable[[nn.Module], nn.Module] = _alone,
+    ) -> NetworkClassifier:
+        """Learn from batches that are scaled already; see `fit` and `train_network`."""
+        network = self.built().to(device())
+        wrapped, options = wrap(network), loop_options(self.settings)
+        state = train_network(wrapped, batches, held, options, self.seed, state, report, network)
+        self.network, self.curve = network, state.curve
         return self
+
+    def restore(self, state: LoopState) -> None:
+        """Take the best weights and the curve of a training that ended elsewhere."""
+        self.network, self.curve = self.built(), state.curve
+        self.network.load_state_dict(state.best)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities [rows, classes]."""
@@ -99,7 +130,7 @@ class NetworkClassifier:
 
     def logits(self, X: Any) -> np.ndarray:
         """What the softmax makes probabilities of [rows, classes]."""
-        examples = [self._scaled(example) for example in _examples(X)]
+        examples = [self.scaling(example) for example in as_examples(X)]
         if not examples:
             return np.zeros((0, len(self.classes_)))
         found = predict(self.network.to(device()).eval(), examples, self.kind.least_frames)
@@ -115,8 +146,8 @@ class NetworkClassifier:
         tensors = {
             f"network.{k}": v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()
         }
-        for number, (mean, scale) in enumerate(self._scales):
-            tensors[f"mean.{number}"], tensors[f"scale.{number}"] = map(torch.from_numpy, (mean, scale))
+        for number, pair in enumerate(zip(self.scaling.means, self.scaling.deviations, strict=True)):
+            tensors[f"mean.{number}"], tensors[f"scale.{number}"] = map(torch.tensor, pair)
         save_file(tensors, folder / WEIGHTS)
         about = {
             "network": self.kind.name,
@@ -150,30 +181,11 @@ class NetworkClassifier:
                 f"the weights in {folder} are not those of {kind.name}. Train it again."
             ) from error
         count = sum(name.startswith("mean.") for name in tensors)
-        classifier._scales = [
-            (tensors[f"mean.{k}"].numpy(), tensors[f"scale.{k}"].numpy()) for k in range(count)
-        ]
-        return classifier
-
-    def _learn_scale(self, examples: Sequence[Example]) -> None:
-        """Mean and deviation of each column of each input, over all frames of the training rows."""
-        self._scales: list[tuple[np.ndarray, np.ndarray]] = []
-        if not self.settings["standardise"]:
-            return
-        for arrays in zip(*examples, strict=True):
-            frames = sum(len(array) for array in arrays)
-            mean = sum(array.sum(axis=0, dtype=np.float64) for array in arrays) / frames
-            spread = sum(np.square(array - mean).sum(axis=0) for array in arrays) / frames
-            deviation = np.sqrt(spread)
-            scale = np.where(deviation > 1e-8, deviation, 1.0)
-            self._scales.append((mean.astype(np.float32), scale.astype(np.float32)))
-
-    def _scaled(self, example: Example) -> Example:
-        if not self._scales:
-            return example
-        return tuple(
-            (array - mean) / scale for array, (mean, scale) in zip(example, self._scales, strict=True)
+        means, deviations = (
+            tuple(tensors[f"{part}.{k}"].numpy() for k in range(count)) for part in ("mean", "scale")
         )
+        classifier.scaling = Scaling(means, deviations)
+        return classifier
 
 
 def loop_options(settings: Mapping[str, Any]) -> LoopOptions:
@@ -182,12 +194,10 @@ def loop_options(settings: Mapping[str, Any]) -> LoopOptions:
 
 
 @torch.inference_mode()
-def predict(
-    network: nn.Module, examples: Sequence[Example], least_frames: int, batch: int = 64
-) -> torch.Tensor:
+def predict(network: nn.Module, examples: Sequence[Example], least_frames: int) -> torch.Tensor:
     """Logits [rows, classes] of a network in evaluation, on the CPU."""
     where = next(network.parameters()).device
-    rows = by_length(examples, batch)
+    rows = by_length(examples)
     logits = [
         network(to_device(gather([examples[row] for row in part], least_frames), where)).float().cpu()
         for part in rows
@@ -196,27 +206,22 @@ def predict(
     return torch.cat(logits)[torch.from_numpy(np.argsort(order))]
 
 
-def score(logits: torch.Tensor, y: np.ndarray) -> tuple[float, float]:
-    """UA and mean cross-entropy."""
-    wanted = torch.from_numpy(y)
-    loss = float(nn.functional.cross_entropy(logits, wanted))
-    right = (logits.argmax(dim=1) == wanted).numpy()
-    return float(np.mean([right[y == label].mean() for label in np.unique(y)])), loss
-
-
-def _examples(X: Any) -> list[Example]:
+def as_examples(X: Any) -> list[Example]:
     """Examples as tuples of [frames, ...]; a vector is one frame."""
     rows = [row if isinstance(row, tuple) else (row,) for row in X]
     return [tuple(array[None] if array.ndim == 1 else array for array in row) for row in rows]
 
 
-def _hold_out(
+def hold_out(
     y: np.ndarray, groups: np.ndarray | None, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to learn from and rows to stop by; all for both where a class is too small to be divided."""
+    """Rows to learn from and rows to stop by; all for both where a class is too small to be divided.
+
+    A share of 0 holds nothing out: every epoch is trained then, and the last one kept.
+    """
     everything = np.arange(len(y))
     if not share:
-        return everything, everything
+        return everything, everything[:0]
     try:
         first = grouped_folds(y, groups, max(2, round(1 / share)), seed)[0]
     except BadManifest:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ser_ray.models.networks.network import Array, Inputs, pad
+from ser_ray.models.networks.network import Example, Inputs, pad
 
+EVALUATED = 64  # utterances a batch where nothing is learned
 POOL = 16  # batches among which utterances are sorted by length, so that little is padded
-
-Example = tuple[Array, ...]  # one array for each input of the network
 
 
 class InMemory:
@@ -75,7 +74,22 @@ def gather(examples: Sequence[Example], least_frames: int = 1) -> Inputs:
     return tuple(pad(arrays, least_frames) for arrays in zip(*examples, strict=True))
 
 
-def by_length(examples: Sequence[Example], batch: int) -> list[np.ndarray]:
+def in_order(
+    examples: Sequence[Example], y: np.ndarray, least_frames: int = 1, rank: int = 0, world: int = 1
+) -> Callable[[], Iterator[tuple[Inputs, Tensor]]]:
+    """Examples as the loop's held-out slice: this worker's share, in batches of like lengths."""
+    mine = range(rank, len(examples), world)
+    parts = by_length([examples[row] for row in mine], EVALUATED) if mine else []
+
+    def batches() -> Iterator[tuple[Inputs, Tensor]]:
+        for part in parts:
+            rows = [mine[k] for k in part]
+            yield gather([examples[row] for row in rows], least_frames), torch.from_numpy(y[rows])
+
+    return batches
+
+
+def by_length(examples: Sequence[Example], batch: int = EVALUATED) -> list[np.ndarray]:
     """Row numbers in batches of like lengths."""
     lengths = np.array([max(map(len, example)) for example in examples])
     order = np.argsort(lengths, kind="stable")

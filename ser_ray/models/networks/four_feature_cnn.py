@@ -24,6 +24,7 @@ from ser_ray.errors import BadManifest, BadModel, UsageError
 from ser_ray.models.family import Family
 from ser_ray.models.networks.classifier import NetworkClassifier, all_settings
 from ser_ray.models.networks.image_cnn import IMAGE_CNN
+from ser_ray.models.networks.loop import Report
 from ser_ray.models.networks.network import NetworkKind
 from ser_ray.models.networks.parts import one_of
 
@@ -55,7 +56,12 @@ class FourFeatureClassifier:
             raise UsageError(f"{given} will not do. Set folds to 2 or more, and C above 0.")
 
     def fit(
-        self, X: Any, y: np.ndarray, groups: np.ndarray | None = None, mapper: Mapper = map
+        self,
+        X: Any,
+        y: np.ndarray,
+        groups: np.ndarray | None = None,
+        report: Report | None = None,
+        mapper: Mapper = map,
     ) -> FourFeatureClassifier:
         """Learn from examples.
 
@@ -63,6 +69,7 @@ class FourFeatureClassifier:
             X: object array [rows] of tuples of pictures [height, width].
             y: class numbers [rows].
             groups: speaker of each row [rows], or None; those of a fold are kept from its towers.
+            report: told of each epoch of each tower.
             mapper: like `map`; a parallel one trains the towers side by side.
 
         Raises:
@@ -72,14 +79,14 @@ class FourFeatureClassifier:
         if len(self.classes_) < 2:
             raise BadManifest("all utterances are of one emotion. Give at least two.")
         inputs, everything = _by_tower(X), np.arange(len(y))
-        learn = partial(self._tower, inputs, numbers, groups)
+        learn = partial(self._tower, inputs, numbers, groups, report)
         self.towers: list[NetworkClassifier] = list(
             mapper(learn, [(k, everything) for k in range(len(inputs))])
         )
         if self.settings["regression"] == "train":
             stacked = self._stacked(inputs)
         else:
-            stacked = self._held_out(inputs, numbers, groups, mapper)
+            stacked = self._held_out(inputs, numbers, groups, report, mapper)
         self._regress(stacked, numbers)
         return self
 
@@ -145,23 +152,29 @@ class FourFeatureClassifier:
         inputs: Sequence[np.ndarray],
         numbers: np.ndarray,
         groups: np.ndarray | None,
+        report: Report | None,
         job: tuple[int, np.ndarray],
     ) -> NetworkClassifier:
         """The tower of a number, learned from some rows."""
         number, rows = job
         speakers = None if groups is None else groups[rows]
         tower = NetworkClassifier(self.kind, self.settings, self.seed + number)
-        return tower.fit(inputs[number][rows], numbers[rows], speakers)
+        return tower.fit(inputs[number][rows], numbers[rows], speakers, report)
 
     def _held_out(
-        self, inputs: Sequence[np.ndarray], numbers: np.ndarray, groups: np.ndarray | None, mapper: Mapper
+        self,
+        inputs: Sequence[np.ndarray],
+        numbers: np.ndarray,
+        groups: np.ndarray | None,
+        report: Report | None,
+        mapper: Mapper,
     ) -> np.ndarray:
         """Logits of each row by towers that did not learn from it, nor from its speaker."""
         classes = len(self.classes_)
 
         def of_fold(job: tuple[int, Fold]) -> np.ndarray:
             number, fold = job
-            tower = self._tower(inputs, numbers, groups, (number, fold.train))
+            tower = self._tower(inputs, numbers, groups, report, (number, fold.train))
             return _logits(tower, inputs[number][fold.test], classes)
 
         folds = grouped_folds(numbers, groups, self.settings["folds"], self.seed)
@@ -226,4 +239,5 @@ FAMILY = Family(
     save=_save,
     load=FourFeatureClassifier.load,
     deep=True,
+    networks=24,  # four towers, once and in each of five folds
 )

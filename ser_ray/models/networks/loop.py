@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,10 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ser_ray.errors import RunFailed
+from ser_ray.errors import RunFailed, UsageError
 from ser_ray.models.mixup import Mixup
+from ser_ray.models.networks import workers
 from ser_ray.models.networks.network import Inputs, Padded
 from ser_ray.models.specaugment import SpecAugment
+
+CHOICES = {
+    "schedule": ("cosine", "constant"),
+    "balance": ("weights", "sampling", "none"),
+    "precision": ("auto", "bf16", "fp32"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class LoopOptions:
         mixup: alpha of mixup; 0 for none.
         specaugment: masks of time and of frequency for each utterance; 0 for none.
         patience: epochs without a better UA on the held-out slice, after which training stops.
-        bf16: bfloat16 autocast where there is a GPU.
+        precision: `auto` (bfloat16 autocast where there is a GPU), `bf16` (on a CPU too) or `fp32`.
     """
 
     epochs: int = 100
@@ -55,7 +61,12 @@ class LoopOptions:
     mixup: float = 0.0
     specaugment: int = 0
     patience: int = 15
-    bf16: bool = True
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name}={getattr(self, name)} is none of {', '.join(known)}.")
 
 
 class Batches(Protocol):
@@ -92,14 +103,14 @@ class LoopState:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-Measure = Callable[[nn.Module], tuple[float, float]]  # UA and loss on the held-out slice
+Held = Callable[[], Iterable[tuple[Inputs, Tensor]]]  # this worker's share of the held-out slice, in batches
 Report = Callable[[dict[str, float], LoopState], None]
 
 
 def train_network(
     network: nn.Module,
     batches: Batches,
-    measure: Measure,
+    held: Held | None,
     options: LoopOptions,
     seed: int,
     state: LoopState | None = None,
@@ -108,10 +119,13 @@ def train_network(
 ) -> LoopState:
     """Train until the patience or the epochs end.
 
+    Several workers (see `workers`) take the steps that one alone would take, but for dropout and other
+    draws: losses and batch normalisation are those of the whole batch.
+
     Args:
         network: on its device; wrapped for several workers, where there are.
         batches: training data of this worker.
-        measure: UA and loss of a network on the held-out slice.
+        held: the held-out slice; None: every epoch is trained, and the last one's weights are kept.
         options: how.
         seed: fixes all draws.
         state: to go on from; None begins.
@@ -133,19 +147,20 @@ def train_network(
         optimiser.load_state_dict(state.optimiser)
     step = _Step(network, parameters, optimiser, options, batches.class_counts)
     while state.epoch < options.epochs and state.epoch - state.best_epoch < options.patience:
-        torch.manual_seed(_mix(seed, state.epoch))
+        drawn = _mix(seed, state.epoch, workers.rank())
+        torch.manual_seed(drawn)
         network.train()
-        generator = torch.Generator().manual_seed(_mix(seed, state.epoch) + 1)
+        generator = torch.Generator().manual_seed(drawn + 1)
         losses = []
         for number, (inputs, y) in enumerate(batches.epoch(state.epoch)):
             rate = _rate(state.epoch + number / batches.steps, options)
             losses.append(step(inputs, y, rate, generator))
-        loss = float(torch.stack(losses).mean())
+        loss = float(workers.summed(torch.stack(losses).mean())) / workers.world()
         if not math.isfinite(loss):
             raise RunFailed(
                 f"training failed: the loss is {loss} in epoch {state.epoch + 1}. Lower lr or clip."
             )
-        _finish_epoch(bare, optimiser, measure, state, loss)
+        _finish_epoch(bare, optimiser, held, len(batches.class_counts), state, loss)
         if report:
             report(state.curve[-1], state)
     if state.best:
@@ -167,6 +182,9 @@ class _Step:
     ) -> None:
         self.network, self.parameters, self.optimiser, self.options = network, parameters, optimiser, options
         self.device = parameters[0].device
+        self.half = options.precision == "bf16" or (
+            options.precision == "auto" and self.device.type == "cuda"
+        )
         counts = np.maximum(class_counts, 1)
         weights = (
             counts.sum() / (len(counts) * counts) if options.balance == "weights" else np.ones(len(counts))
@@ -182,8 +200,7 @@ class _Step:
         targets = torch.nn.functional.one_hot(y, len(self.weights)).float()
         inputs, targets = self._augmented(inputs, targets, generator)
         inputs = to_device(inputs, self.device)
-        on_gpu = self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if on_gpu and self.options.bf16 else nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.network(inputs)
         loss = self._loss(logits.float(), targets.to(self.device))
         self.optimiser.zero_grad(set_to_none=True)
@@ -220,7 +237,7 @@ class _Step:
         smooth = self.options.label_smoothing
         targets = (1 - smooth) * targets + smooth / targets.shape[1]
         losses = -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1)
-        return (losses * weight).sum() / weight.sum()
+        return (losses * weight).sum() / (workers.summed(weight.sum()) / workers.world())
 
 
 def to_device(inputs: Inputs, device: torch.device) -> Inputs:
@@ -232,19 +249,39 @@ def to_device(inputs: Inputs, device: torch.device) -> Inputs:
 
 
 def _finish_epoch(
-    network: nn.Module, optimiser: torch.optim.Optimizer, measure: Measure, state: LoopState, loss: float
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    held: Held | None,
+    classes: int,
+    state: LoopState,
+    loss: float,
 ) -> None:
-    network.eval()
-    ua, held_out_loss = measure(network)
     state.epoch += 1
     state.network = _copy(network)
     state.optimiser = copy.deepcopy(optimiser.state_dict())
-    if ua > state.best_ua:
-        state.best, state.best_ua, state.best_epoch = state.network, ua, state.epoch
-    state.curve.append(
-        {"epoch": state.epoch, "loss": loss, "held_out_loss": held_out_loss, "held_out_ua": ua}
-        | {"lr": float(optimiser.param_groups[0]["lr"])}
-    )
+    figures = {"epoch": state.epoch, "loss": loss, "lr": float(optimiser.param_groups[0]["lr"])}
+    if held:
+        ua, held_out_loss = _measure(network.eval(), held(), classes)
+        figures |= {"held_out_loss": held_out_loss, "held_out_ua": ua}
+    if not held or ua > state.best_ua:
+        state.best, state.best_epoch = state.network, state.epoch
+        state.best_ua = ua if held else state.best_ua
+    state.curve.append(figures)
+
+
+@torch.inference_mode()
+def _measure(network: nn.Module, held: Iterable[tuple[Inputs, Tensor]], classes: int) -> tuple[float, float]:
+    """UA and mean cross-entropy of a network in evaluation, over the shares of all workers."""
+    where = next(network.parameters()).device
+    counts = torch.zeros(3, classes, dtype=torch.float64)  # utterances, right ones, sum of losses
+    for inputs, y in held:
+        logits = network(to_device(inputs, where)).float().cpu()
+        losses = nn.functional.cross_entropy(logits, y, reduction="none")
+        right = logits.argmax(dim=1) == y
+        counts.index_add_(1, y, torch.stack([torch.ones(len(y)), right, losses]).double())
+    heard, right, loss = workers.summed(counts.to(where)).cpu()
+    present = heard > 0
+    return float((right[present] / heard[present]).mean()), float(loss.sum() / heard.sum())
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
@@ -271,5 +308,5 @@ def _rate(epoch: float, options: LoopOptions) -> float:
     return options.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _mix(seed: int, epoch: int) -> int:
-    return (seed * 1_000_003 + epoch) * 7919 % (1 << 62)
+def _mix(seed: int, epoch: int, rank: int) -> int:
+    return ((seed * 1_000_003 + epoch) * 7919 + 104_729 * rank) % (1 << 62)

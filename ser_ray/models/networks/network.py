@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 Array = npt.NDArray[np.float32]
+Example = tuple[Array, ...]  # one utterance: an array for each input of the network
 Shape = tuple[int | None, ...]  # of one input; None stands for the number of frames
 
 
@@ -63,8 +64,8 @@ def pad(arrays: Sequence[Array], least_frames: int = 1) -> Padded:
     """
     lengths = torch.tensor([max(len(array), least_frames) for array in arrays])
     values = torch.zeros(len(arrays), int(lengths.max()), *arrays[0].shape[1:])
-    for row, array in zip(values, arrays, strict=True):
-        row[: len(array)] = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    for row, array in zip(values.numpy(), arrays, strict=True):
+        row[: len(array)] = array
     return Padded(values, lengths)
 
 

@@ -58,6 +58,8 @@ def network_family(kind: NetworkKind) -> Family:
         save=save,
         load=load,
         deep=True,
+        holds_out=True,
+        networks=1,
     )
 
 

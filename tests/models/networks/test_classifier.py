@@ -69,7 +69,7 @@ def test_weights_of_another_network_are_refused(trained, tmp_path):
 def test_columns_are_standardised_by_the_training_rows_alone():
     X, y, speakers = speech()
     settings = {**family("fcn").defaults, **QUICK, "epochs": 1, "frames": 32, "start": 0, "held_out": 0.25}
-    (mean, _) = NetworkClassifier(KINDS["fcn"], settings, 0).fit(X, y, speakers)._scales[0]
+    (mean,) = NetworkClassifier(KINDS["fcn"], settings, 0).fit(X, y, speakers).scaling.means
     without = [np.concatenate(list(X[speakers != held])).mean(axis=0) for held in ("s0", "s1", "s2", "s3")]
     assert sum(np.allclose(mean, other, atol=1e-4) for other in without) == 1
     assert not np.allclose(mean, np.concatenate(list(X)).mean(axis=0), atol=1e-4)

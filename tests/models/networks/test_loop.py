@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from ser_ray.errors import RunFailed
-from ser_ray.models.networks.data import InMemory, by_length, gather
+from ser_ray.errors import RunFailed, UsageError
+from ser_ray.models.networks.data import InMemory, by_length, gather, in_order
 from ser_ray.models.networks.loop import LoopOptions, train_network
 
 
@@ -41,14 +41,7 @@ def network(seed=0):
 def train(net, options, state=None, report=None, seed=1, **data):
     found, y = examples()
     batches = InMemory(found, y, 3, options.batch, seed, **data)
-
-    def measure(module):
-        with torch.inference_mode():
-            logits = module(gather(found))
-        right = (logits.argmax(dim=1).numpy() == y).mean()
-        return float(right), float(nn.functional.cross_entropy(logits, torch.from_numpy(y)))
-
-    return train_network(net, batches, measure, options, seed, state, report)
+    return train_network(net, batches, in_order(found, y), options, seed, state, report)
 
 
 def equal(one, other):
@@ -147,7 +140,7 @@ def test_weights_make_a_rare_class_count_alike():
         net.dropout.p = 0.0
         batches = InMemory(constant, y, 2, 60, 0)
         options = LoopOptions(epochs=80, lr=0.1, balance=balance, patience=99, weight_decay=0.0)
-        state = train_network(net, batches, lambda module: (0.5, 0.0), options, 0)
+        state = train_network(net, batches, None, options, 0)
         net.load_state_dict(state.network)
         with torch.inference_mode():
             p = torch.softmax(net(gather(constant[:1])), dim=1)[0, 0]
@@ -157,3 +150,50 @@ def test_weights_make_a_rare_class_count_alike():
 def test_rows_are_batched_by_length():
     found = [(np.zeros((n, 2), np.float32),) for n in (9, 1, 5, 7, 3)]
     assert [part.tolist() for part in by_length(found, 2)] == [[1, 4], [2, 3], [0]]
+
+
+def test_without_a_held_out_slice_every_epoch_is_trained_and_the_last_one_kept():
+    found, y = examples()
+    net, options = network(), LoopOptions(epochs=5, patience=1, batch=20)
+    state = train_network(net, InMemory(found, y, 3, 20, 0), None, options, 0)
+    assert (state.epoch, state.best_epoch) == (5, 5)
+    assert equal(net.state_dict(), state.network)
+    assert all(set(row) == {"epoch", "loss", "lr"} for row in state.curve)
+
+
+def test_the_held_out_slice_is_measured_by_class():
+    """Of 6 held-out utterances of two classes the network takes all for the first: UA 1/2, not 5/6."""
+    net = Mean(classes=2)
+    torch.nn.init.zeros_(net.out.weight)
+    with torch.no_grad():
+        net.out.bias[:] = torch.tensor([2.0, 0.0])
+    found, y = [(np.ones((2, 4), np.float32),)] * 6, np.array([0, 0, 0, 0, 0, 1])
+    options = LoopOptions(epochs=1, lr=1e-12, weight_decay=0.0)
+    state = train_network(net, InMemory(found, y, 2, 6, 0), in_order(found, y), options, 0)
+    assert state.best_ua == pytest.approx(0.5)
+    loss = (5 * np.log(1 + np.exp(-2)) + np.log(1 + np.exp(2))) / 6
+    assert state.curve[0]["held_out_loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_held_out_slice_is_shared_among_workers_without_loss():
+    found, y = examples(13)
+    parts = [in_order(found, y, rank=rank, world=3) for rank in range(3)]
+    labels = [int(label) for part in parts for _, wanted in part() for label in wanted]
+    assert sorted(labels) == sorted(y.tolist())
+    assert [sum(len(wanted) for _, wanted in part()) for part in parts] == [5, 4, 4]
+    assert list(in_order(found[:1], y[:1], rank=1, world=2)()) == []
+
+
+def test_half_precision_learns_nearly_the_same():
+    full, half = (
+        train(network(), LoopOptions(epochs=3, precision=precision)) for precision in ("fp32", "bf16")
+    )
+    assert half.curve[-1]["loss"] == pytest.approx(full.curve[-1]["loss"], rel=0.02)
+    assert half.curve[-1]["loss"] != full.curve[-1]["loss"]
+
+
+@pytest.mark.parametrize("given", [{"precision": "fp16"}, {"balance": "no"}, {"schedule": "linear"}])
+def test_an_unknown_choice_is_refused_with_those_that_there_are(given):
+    (name,) = given
+    with pytest.raises(UsageError, match=f"{name}=.* is none of"):
+        LoopOptions(**given)

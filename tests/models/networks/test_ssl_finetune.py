@@ -232,8 +232,9 @@ def test_it_learns_and_is_the_same_to_the_bit_after_saving(folders, tmp_path):
     given = {"checkpoint": folders["hubert_layer"], "epochs": 25, "patience": 25, "held_out": 0.0}
     settings = {**all_settings(KIND), **given, "dropout": 0.0, "encoder_rate": 1.0, "lr": 5e-3, "batch": 4}
     classifier = NetworkClassifier(KIND, settings, 0).fit(X, y)
-    assert classifier.curve[-1]["held_out_ua"] == 1.0
-    assert classifier.curve[-1]["held_out_loss"] < 0.5 * np.log(2)
+    right = classifier.predict_proba(X)[np.arange(8), y]
+    assert right.min() > 0.5
+    assert -np.log(right).mean() < 0.5 * np.log(2)
     classifier.save(tmp_path)
     Path(folders["hubert_layer"]).rename(tmp_path / "moved")  # what is saved needs no checkpoint
     loaded = NetworkClassifier.load(KIND, tmp_path)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ser_ray.models.networks import workers
 from ser_ray.models.networks.parts.masking import shortened, silenced, within
 from ser_ray.models.networks.parts.settings import positive, share
 
@@ -14,7 +15,8 @@ class MaskedBatchNorm(nn.Module):
     """Batch normalisation of each channel (Ioffe and Szegedy, 2015), over valid frames only.
 
     Equal to `torch.nn.BatchNorm1d` and `BatchNorm2d` on the valid frames put in a row, running statistics
-    included. A batch with one value a channel, which torch refuses, leaves the running variance as it is.
+    included; of several workers, on the frames of all their shares. A batch with one value a channel, which
+    torch refuses, leaves the running variance as it is.
 
     Args:
         channels: second axis of the input.
@@ -37,7 +39,8 @@ class MaskedBatchNorm(nn.Module):
         if not self.training:
             mean, variance = self.running_mean, self.running_var
             return functional.batch_norm(values, mean, variance, self.weight, self.bias, eps=self.eps)
-        if int(lengths.min()) >= values.shape[-1] and values.numel() > values.shape[1]:
+        alone = workers.world() == 1
+        if alone and int(lengths.min()) >= values.shape[-1] and values.numel() > values.shape[1]:
             mean, variance = self.running_mean, self.running_var
             return functional.batch_norm(
                 values, mean, variance, self.weight, self.bias, True, self.momentum, self.eps
@@ -47,10 +50,11 @@ class MaskedBatchNorm(nn.Module):
     def _over_valid(self, values: Tensor, mask: Tensor) -> Tensor:
         wide = values.float()  # under autocast too, moments are taken in full precision
         axes = [0, *range(2, values.ndim)]
-        count = mask.sum() * (values[0, 0].numel() // values.shape[-1])
-        mean = torch.where(mask, wide, 0.0).sum(axes, keepdim=True) / count
+        count = workers.summed(mask.sum() * (values[0, 0].numel() // values.shape[-1]))
+        mean = workers.summed(torch.where(mask, wide, 0.0).sum(axes, keepdim=True)) / count
         centred = wide - mean
-        variance = torch.where(mask, centred, 0.0).square().sum(axes, keepdim=True) / count
+        squares = torch.where(mask, centred, 0.0).square().sum(axes, keepdim=True)
+        variance = workers.summed(squares) / count
         self._remember(mean.detach().flatten(), variance.detach().flatten(), count)
         scaled = centred * torch.rsqrt(variance + self.eps) * self.weight.reshape(mean.shape)
         return (scaled + self.bias.reshape(mean.shape)).to(values.dtype)

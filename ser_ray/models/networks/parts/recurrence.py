@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from ser_ray.models.networks.parts.masking import silenced_frames
 from ser_ray.models.networks.parts.settings import one_of, positive, share
 
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -53,12 +54,18 @@ class Recurrent(nn.Module):
             [batch, frames, columns], zeros beyond each length; and [batch, columns]: the state after the
             last valid frame, beside it the backward one's after the first.
         """
-        packed = pack_padded_sequence(values, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.layer(packed)
-        every, _ = pad_packed_sequence(states, batch_first=True, total_length=values.shape[1])
+        if not self.layer.bidirectional:  # what follows a frame does not reach its state
+            every = silenced_frames(self.layer(values)[0], lengths)
+            rows = torch.arange(len(values), device=values.device)
+            return every, every[rows, lengths.to(values.device) - 1]
+        if int(lengths.min()) == values.shape[1]:
+            every, last = self.layer(values)
+        else:  # packed, which costs several times as much on a CPU
+            packed = pack_padded_sequence(values, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            states, last = self.layer(packed)
+            every, _ = pad_packed_sequence(states, batch_first=True, total_length=values.shape[1])
         last = last[0] if isinstance(last, tuple) else last  # an LSTM's hidden state, not its cell
-        directions = 2 if self.layer.bidirectional else 1
-        return every, torch.cat(list(last[-directions:]), dim=1)
+        return every, torch.cat(list(last[-2:]), dim=1)
 
 
 @torch.no_grad()
