@@ -2,6 +2,7 @@
 
 python jobs/benchmark.py features manifest.parquet [--files 200] [--repeats 3]
 python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
+python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
 python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
 """
 
@@ -16,6 +17,7 @@ from ser_ray.corpora import read_manifest
 from ser_ray.errors import SerRayError
 from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
 from ser_ray.pipelines.cluster import connect
+from ser_ray.pipelines.training_benchmark import benchmark_train
 
 
 def main() -> int:
@@ -33,7 +35,13 @@ def main() -> int:
     score = verbs.add_parser("score", help="scoring, by stage")
     score.add_argument("archive")
     score.add_argument("-m", "--model", required=True, help="ensemble directory")
-    for verb in (features, extract, score):
+    train = verbs.add_parser("train", help="a network's training beside a plain PyTorch loop")
+    train.add_argument("manifest")
+    train.add_argument("--store", required=True, help="feature store")
+    train.add_argument("--family", default="cnn1d")
+    train.add_argument("--epochs", type=int, default=6)
+    train.add_argument("--workers", type=int, default=1)
+    for verb in (features, extract, train, score):
         verb.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     try:
@@ -44,6 +52,11 @@ def main() -> int:
         elif given.verb == "extract":
             figures = benchmark_extract(
                 read_manifest(given.manifest), given.feature, given.hours, given.repeats
+            )
+        elif given.verb == "train":
+            manifest = read_manifest(given.manifest)
+            figures = benchmark_train(
+                manifest, given.store, given.family, given.epochs, given.repeats, given.workers
             )
         else:
             figures = benchmark_score(given.archive, given.model, given.repeats)

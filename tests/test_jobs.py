@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 
-from ser_ray.errors import OutputConflict
+from ser_ray.errors import OutputConflict, UsageError
 from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, check_vacant, read_job, run_file
 
 ROOT = Path(__file__).parents[1]
@@ -156,3 +156,22 @@ def test_submitted_jobs_extract_train_and_score_and_return_their_codes(
     assert codes == {"extract": 0, "train": 0, "score": 1}  # 11 of 40 calls are damaged: more than 5 %
     assert summary["counts"] == {"listed": 40, "ok": 28, "no_speech": 1, "error": 11}
     assert (tmp_path / "svm" / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"inner_folds": 0}, "inner_folds"),
+        ({"workers": 0}, "workers"),
+        ({"checkpoints": "runs"}, "for several workers"),
+        ({"stream": True}, "for several workers"),
+        ({"log": "paper:here"}, "paper"),
+    ],
+)
+def test_training_options_that_do_not_fit_are_refused(
+    corpus: str, local_ray: None, tmp_path: Path, options: dict[str, Any], cause: str
+) -> None:
+    request = {"family": "mlp", "manifest": corpus, "store": str(tmp_path / "store"), **options}
+    with pytest.raises(UsageError, match=cause):
+        TrainJob.of(out=str(tmp_path / "model"), **request).run()
+    assert not (tmp_path / "store").exists()

@@ -213,6 +213,7 @@ def evaluate(
     """Measure members and every fusion rule side by side, trained anew in each fold."""
     from ser_ray.corpora import read_manifest
     from ser_ray.pipelines import evaluate as evaluating
+    from ser_ray.pipelines.candidates import candidates_of, check_unchanged
     from ser_ray.pipelines.cluster import connect
     from ser_ray.reports.figures import print_evaluation
     from ser_ray.reports.progress import showing
@@ -222,11 +223,11 @@ def evaluate(
     if unseen:
         from ser_ray.fusion import load_ensemble
 
-        evaluating.check_unchanged(feature or (), band, normalise, settings or ())
+        check_unchanged(feature or (), band, normalise, settings or ())
         ensemble, _ = load_ensemble(target)
     else:
         given = pairs("--set", settings)
-        candidates = evaluating.candidates_of(target, feature or (), band, normalise, given)
+        candidates = candidates_of(target, feature or (), band, normalise, given)
     connect(address)
     with showing(stderr) as progress:
         if unseen:

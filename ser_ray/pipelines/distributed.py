@@ -14,7 +14,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,8 +129,11 @@ def train_together(
 
 
 def clear_checkpoints(together: Workers, request: Mapping[str, Any]) -> None:
-    """Delete what a finished training needs no more."""
+    """Delete what a finished training needs no more, and the folder where it is empty then."""
     storage.remove(storage.join(together.checkpoints, _name(request)))
+    if storage.is_local(together.checkpoints):
+        with suppress(OSError):  # other trainings keep theirs here
+            storage.local_path(together.checkpoints).rmdir()
 
 
 def _work(config: dict[str, Any]) -> NetworkClassifier | str:

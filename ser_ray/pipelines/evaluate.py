@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from typing import Any
@@ -22,36 +22,20 @@ from ser_ray import storage
 from ser_ray.corpora.audit import Audit, Crossing, audit, conclude
 from ser_ray.corpora.manifest import labelled
 from ser_ray.corpora.splits import Fold, check_protocol, split
-from ser_ray.errors import BadManifest, MissingInput, UsageError
+from ser_ray.errors import BadManifest
 from ser_ray.evaluation import Report, measure
-from ser_ray.features import Band, Feature
-from ser_ray.fusion import RULES, STACKING, Ensemble, fit_fusion, load_ensemble
-from ser_ray.models import FAMILIES, Model, family
-from ser_ray.models import normalisation as normalisations
-from ser_ray.models.normalisation import NONE
-from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
+from ser_ray.features import Feature
+from ser_ray.fusion import RULES, STACKING, Ensemble, fit_fusion
+from ser_ray.models import family
+from ser_ray.models.normaliser import TRANSDUCTIVE
 from ser_ray.models.training import INNER_FOLDS, epochs_of, fits_of
+from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.cluster import Progress, connect, quiet
-from ser_ray.pipelines.dataset import Dataset, check_normalisation, chosen_features, load_dataset
+from ser_ray.pipelines.dataset import Dataset, check_normalisation, load_dataset
 from ser_ray.pipelines.parallel import Epochs, parallel_map
 from ser_ray.pipelines.train import learn
 
 UNSEEN = "unseen"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One member to be evaluated: a family with its settings and features."""
-
-    family: str
-    settings: Mapping[str, Any]
-    features: tuple[Feature, ...]
-    normalisation: Normalisation | None = None
-
-    @classmethod
-    def of(cls, model: Model) -> Candidate:
-        """What a saved model was made by."""
-        return cls(model.family, model.settings, model.features, model.normalisation)
 
 
 @dataclass(frozen=True)
@@ -89,62 +73,6 @@ class _Tested:
     tested: np.ndarray
 
 
-def candidates_of(
-    target: str,
-    specs: Sequence[str] = (),
-    band: Band | None = None,
-    normalise: str = NONE,
-    settings: Mapping[str, Any] | None = None,
-) -> dict[str, Candidate]:
-    """Members named by families (`svm,xgboost`), or those of a model or ensemble directory.
-
-    Args:
-        target: families, or a directory.
-        specs: features in place of the families' own.
-        band: in place of the features' own.
-        normalise: specification of the normalisation.
-        settings: hyperparameters in place of the defaults, each for all families that have it.
-
-    Raises:
-        UnknownName, MissingInput: neither a family nor a directory.
-        UsageError: features, band or normalisation were given for a directory, which has its own.
-    """
-    names = target.split(",")
-    if not all(name in FAMILIES for name in names) and storage.exists(target):
-        check_unchanged(specs, band, normalise, settings or ())
-        ensemble, _ = load_ensemble(target)
-        return {n: Candidate.of(m) for n, m in ensemble.members.items()}
-    if "/" in target:
-        raise MissingInput(
-            f"model or ensemble not found: {target}. Give its folder, or families such as svm."
-        )
-    normalisation = normalisations.get(normalise)
-    kinds, given = {n: family(n) for n in names}, dict(settings or {})
-    for name in given:
-        if not any(name in kind.defaults for kind in kinds.values()):
-            raise UsageError(f"none of {', '.join(names)} has a setting {name!r}; see ser-ray train --list.")
-    return {
-        n: Candidate(
-            n,
-            kind.settings({k: v for k, v in given.items() if k in kind.defaults}),
-            chosen_features(n, specs, band),
-            normalisation,
-        )
-        for n, kind in kinds.items()
-    }
-
-
-def check_unchanged(
-    specs: Sequence[str], band: Band | None, normalise: str, settings: Collection[str]
-) -> None:
-    """Raise UsageError where something is given that a saved model brings along."""
-    if specs or band or normalise != NONE or settings:
-        raise UsageError(
-            "a saved model has its own features, band, normalisation and settings; leave out --feature, "
-            "--band, --normalise and --set."
-        )
-
-
 def evaluate(
     candidates: Mapping[str, Candidate],
     manifest: pa.Table,
@@ -158,7 +86,7 @@ def evaluate(
     """Evaluate members, and with two or more of them every fusion rule.
 
     Args:
-        candidates: from `candidates_of`.
+        candidates: from `candidates.candidates_of`.
         manifest: utterances with emotions.
         store: feature store; what it lacks is extracted first.
         protocol: see `corpora.splits`.
@@ -281,6 +209,11 @@ def _outputs(
             outputs.setdefault(name, []).append(outer[k])
         common = reduce(np.intersect1d, [member.predicted for member in found])
         if len(names) > 1 and len(common):
+            if np.bincount(data.y[common], minlength=len(data.labels)).min() < 2:
+                raise BadManifest(
+                    "the held-out slices hold too little of some emotion to fuse by. Use more --inner-folds, "
+                    "or --set held_out=0.2."
+                )
             inner = np.stack([m.out_of_fold[np.searchsorted(m.predicted, common)] for m in found])
             groups = None if data.speakers is None else data.speakers[common]
             for rule in (*RULES, STACKING):

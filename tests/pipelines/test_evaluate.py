@@ -13,8 +13,9 @@ from ser_ray.errors import BadManifest, UnknownName, UsageError
 from ser_ray.fusion import RULES, load_ensemble
 from ser_ray.models import FAMILIES, load_model, save_model
 from ser_ray.models.training import fit
+from ser_ray.pipelines.candidates import candidates_of
 from ser_ray.pipelines.dataset import load_dataset
-from ser_ray.pipelines.evaluate import candidates_of, evaluate, evaluate_unseen
+from ser_ray.pipelines.evaluate import evaluate, evaluate_unseen
 from ser_ray.pipelines.train import train
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -118,6 +119,35 @@ def test_wrong_request_is_refused_with_the_mend(
     request: dict[str, Any] = {"family_name": "svm", **change}
     with pytest.raises(error, match=message):
         train(manifest=read_manifest(corpus), store=store, **request)
+
+
+def test_without_inner_folds_members_stand_alone_uncalibrated(corpus: str, store: str) -> None:
+    candidates = candidates_of("svm,random_forest", settings={"trees": 20, "C": 3.0})
+    assert (candidates["svm"].settings["C"], candidates["random_forest"].settings["trees"]) == (3.0, 20)
+    manifest = read_manifest(corpus)
+    bare = evaluate(candidates, manifest, store, "speaker", 2, inner_folds=0)
+    assert set(bare.reports) == {"svm", "random_forest"}
+    fused = evaluate(candidates, manifest, store, "speaker", 2, inner_folds=2)
+    assert f"rule:{next(iter(RULES))}" in fused.reports
+    for name in candidates:  # calibration changes probabilities, not what is most probable
+        assert bare.reports[name].confusion == fused.reports[name].confusion
+    assert bare.reports["svm"].ece.value != fused.reports["svm"].ece.value
+
+
+def test_a_setting_that_no_family_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="none of svm, random_forest has a setting 'epochs'"):
+        candidates_of("svm,random_forest", settings={"epochs": 3})
+
+
+def test_networks_measured_on_their_slice_fuse_with_members_measured_on_all(corpus: str, store: str) -> None:
+    quick = {"epochs": 3, "batch": 16, "hidden": "16"}
+    manifest = read_manifest(corpus)
+    with pytest.raises(BadManifest, match="too little of some emotion to fuse by"):
+        evaluate(candidates_of("mlp,svm", settings=quick), manifest, store, "kfold", 2, inner_folds=1)
+    candidates = candidates_of("mlp,svm", settings={**quick, "held_out": 0.5})
+    result = evaluate(candidates, manifest, store, "kfold", 2, inner_folds=1)
+    assert set(result.reports) == {"mlp", "svm"} | {f"rule:{rule}" for rule in (*RULES, "stacking")}
+    assert all(sum(report.n) == 60 for report in result.reports.values())
 
 
 def test_one_emotion_is_not_enough(corpus: str, store: str) -> None:

@@ -16,8 +16,9 @@ from ser_ray.fusion import load_ensemble, save_ensemble
 from ser_ray.models import load_model, save_model
 from ser_ray.models.inputs import joined, stacked
 from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.candidates import candidates_of
 from ser_ray.pipelines.dataset import chosen_features
-from ser_ray.pipelines.evaluate import candidates_of, evaluate
+from ser_ray.pipelines.evaluate import evaluate
 from ser_ray.pipelines.fuse import fuse, load_members
 from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import train

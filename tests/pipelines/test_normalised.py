@@ -21,8 +21,9 @@ from ser_ray.models.normalisation import get
 from ser_ray.models.normaliser import TRANSDUCTIVE
 from ser_ray.models.training import fit
 from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.candidates import candidates_of, check_unchanged
 from ser_ray.pipelines.dataset import load_dataset
-from ser_ray.pipelines.evaluate import candidates_of, check_unchanged, evaluate, evaluate_unseen
+from ser_ray.pipelines.evaluate import evaluate, evaluate_unseen
 from ser_ray.pipelines.fuse import fuse, load_members
 from ser_ray.pipelines.jobs import TrainJob
 from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
@@ -98,7 +99,7 @@ def test_saved_models_are_evaluated_with_their_own_normalisation(
     from_name = evaluate(candidates_of("svm", normalise=BY_SPEAKER), manifest, store, "loso")
     assert from_directory.reports == from_name.reports
     assert from_directory.reports != evaluate(candidates_of("svm"), manifest, store, "loso").reports
-    with pytest.raises(UsageError, match="leave out --feature, --band and --normalise"):
+    with pytest.raises(UsageError, match="leave out --feature, --band, --normalise and --set"):
         candidates_of(str(tmp_path / "svm"), normalise="equalise")
     check_unchanged((), None, "none")
 
