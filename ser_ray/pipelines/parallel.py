@@ -62,7 +62,7 @@ class Epochs:
     """Counts, on the cluster, the epochs of networks that are trained side by side.
 
     Args:
-        total: of all of them.
+        total: of all of them; 0 where nothing has epochs.
         progress: told the count.
         track: told the figures of each epoch of the one network that is kept.
     """
@@ -71,17 +71,21 @@ class Epochs:
         self, total: int, progress: Progress = quiet, track: Callable[[Figures], None] | None = None
     ) -> None:
         self.total, self.progress, self.track = total, progress, track
-        self.counter, self.shown = _Counter.remote(), 0  # type: ignore[attr-defined]
+        self.shown = 0
+        self.counter: Any = _Counter.remote() if total else None  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _teller, (self.total, self.counter)
 
     def tell(self, epochs: int, figures: Figures | None = None) -> None:
         """Count some more; this is what the tasks call."""
-        self.counter.add.remote(epochs, dict(figures) if figures else None)
+        if self.counter:
+            self.counter.add.remote(epochs, dict(figures) if figures else None)
 
     def show(self) -> None:
         """Tell what is new."""
+        if not self.counter:
+            return
         done, figures = ray.get(self.counter.news.remote())
         if min(done, self.total) > self.shown:
             self.shown = min(done, self.total)
