@@ -12,7 +12,7 @@ sequences are a flat list beside their shape.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,7 +120,10 @@ class FeatureStore:
         Raises:
             BadStore: the store is not readable, some rows were never extracted, or all of them failed.
         """
-        keys, done = keys_of(manifest), self.done(feature)
+        return self._found(feature, manifest, self.done(feature))
+
+    def _found(self, feature: Feature, manifest: pa.Table, done: Collection[Key]) -> np.ndarray:
+        keys = keys_of(manifest)
         failed = _keys(self._read(feature, "failed", ["id", "source"]))
         missing = [k for k in keys if k not in done and k not in failed]
         if missing:
@@ -146,10 +149,10 @@ class FeatureStore:
         Raises:
             BadStore: see `found`.
         """
-        rows, keys = self.found(feature, manifest), keys_of(manifest)
         table = self._read(feature, "values", None)
-        assert table is not None
-        place = {key: i for i, key in enumerate(_pairs(table))}
+        place = {} if table is None else {key: i for i, key in enumerate(_pairs(table))}
+        rows, keys = self._found(feature, manifest, place), keys_of(manifest)
+        assert table is not None  # there would be no row
         return rows, _values(feature, table, np.array([place[keys[i]] for i in rows], dtype=np.int64))
 
     def places(self, feature: Feature, manifest: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -105,7 +105,7 @@ def fit(
     if normalisation:
         normalisation.check(are_vectors(X), voices is not None)
 
-    apart = sources if groups is None and len(own) < len(y) else groups
+    apart = kept_apart(groups, sources)
 
     def learn(rows: np.ndarray, whole: bool = False) -> tuple[Classifier, Normaliser | None]:
         normaliser = normalisation.fit(X[rows], _of(voices, rows)) if normalisation else None
@@ -189,6 +189,13 @@ def counted(
 def originals(sources: np.ndarray) -> np.ndarray:
     """Numbers of the rows that are no copies; see `fit`."""
     return np.flatnonzero(sources == np.arange(len(sources)))
+
+
+def kept_apart(groups: np.ndarray | None, sources: np.ndarray | None) -> np.ndarray | None:
+    """What a held-out slice may not divide [rows]: speakers; where unknown, recordings and their copies."""
+    if groups is None and sources is not None and len(originals(sources)) < len(sources):
+        return sources
+    return groups
 
 
 def sources_within(sources: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from ser_ray.errors import RunFailed, SerRayError
 from ser_ray.models.networks import workers
 from ser_ray.models.networks.classifier import NetworkClassifier
 from ser_ray.models.networks.loop import LoopState, Report
-from ser_ray.pipelines.cluster import connect
+from ser_ray.pipelines.cluster import connect, count_gpus
 from ser_ray.pipelines.parallel import POLL_S, Epochs
 
 STATE = "state.pt"
@@ -90,7 +90,7 @@ def train_together(
     Raises:
         RunFailed: the loss is not finite, or too many workers died; checkpoints are kept.
     """
-    cpus, gpus = connect(), int(ray.cluster_resources().get("GPU", 0))
+    cpus, gpus = connect(), count_gpus()
     filesystem, path = storage.arrow_filesystem(together.checkpoints)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     use_gpu, threads = gpus >= together.number, max(1, cpus // (together.number + bool(datasets)))

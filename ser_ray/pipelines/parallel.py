@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from ser_ray.pipelines.cluster import Progress, own_error, quiet
+from ser_ray.pipelines.cluster import Progress, connect, count_gpus, own_error, quiet
 
 POLL_S = 0.5
 Figures = Mapping[str, float]  # of an epoch
@@ -36,9 +36,8 @@ def parallel_map(
     Raises:
         SerRayError: of the first call that failed; the others are given up.
     """
-    items, shared, total = list(items), ray.put(function), ray.cluster_resources()
-    threads = max(1, int(total.get("CPU", 1)) // max(len(items), 1))
-    gpus = min(1, int(total.get("GPU", 0)))
+    items, shared = list(items), ray.put(function)
+    threads, gpus = max(1, connect() // max(len(items), 1)), min(1, count_gpus())
     results = [
         _call.options(num_cpus=1 if gpus else threads, num_gpus=gpus).remote(shared, item, threads)
         if deep(item)
@@ -75,7 +74,7 @@ class Epochs:
         self.counter: Any = _Counter.remote() if total else None  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _teller, (self.total, self.counter)
+        return _teller, (self.counter,)
 
     def tell(self, epochs: int, figures: Figures | None = None) -> None:
         """Count some more; this is what the tasks call."""
@@ -95,10 +94,10 @@ class Epochs:
                 self.track(row)
 
 
-def _teller(total: int, counter: Any) -> Epochs:
+def _teller(counter: Any) -> Epochs:
     """The counter as tasks know it: they tell, and the driver shows."""
     epochs = Epochs.__new__(Epochs)
-    epochs.total, epochs.counter = total, counter
+    epochs.counter = counter
     return epochs
 
 

@@ -24,8 +24,8 @@ from ser_ray.models.networks.network import Inputs
 from ser_ray.models.networks.scaling import Scaling
 from ser_ray.models.normalisation import spec_of
 from ser_ray.models.normaliser import Normalisation, Normaliser, normalised
-from ser_ray.models.training import Trained, originals, spread
-from ser_ray.pipelines.dataset import Utterances, loaded
+from ser_ray.models.training import Trained, kept_apart, originals, spread
+from ser_ray.pipelines.dataset import Dataset, Utterances, loaded
 from ser_ray.pipelines.distributed import Fit, Workers, clear_checkpoints, train_together
 from ser_ray.pipelines.parallel import Epochs
 from ser_ray.pipelines.streaming import (
@@ -59,8 +59,7 @@ def fit_together(
         BadManifest: too few utterances to hold any out.
         RunFailed: training broke off; the same request goes on.
     """
-    copies = len(data.recorded.y) < len(data.y)
-    groups = data.sources if data.speakers is None and copies else data.speakers
+    groups = kept_apart(data.speakers, data.sources)
     train, held = hold_out(data.y, groups, settings["held_out"], seed)
     if len(np.intersect1d(train, held)):
         raise BadManifest("too few utterances of an emotion to hold any out. Give more, or leave it out.")
@@ -78,9 +77,14 @@ def fit_together(
     stream = size > MEMORY if workers.stream is None else workers.stream
     source: _InMemory | _Streamed
     if stream:
-        source = _Streamed(kind, settings, seed, data, store, chosen, normalisation, train, held)
+        if normalisation or settings["balance"] == "sampling":
+            raise UsageError(
+                "streamed features are neither normalised nor drawn by class. Leave out --normalise, set "
+                "balance=weights, or train with --in-memory."
+            )
+        source = _Streamed(kind, settings, seed, data, store, chosen, train, held)
     else:
-        source = _InMemory(kind, settings, seed, data, store, chosen, normalisation, groups)
+        source = _InMemory(kind, settings, seed, loaded(data, store, chosen), normalisation, groups)
     classifier = train_together(source.fit, source.datasets, request, workers, epochs)
     predicted = np.intersect1d(held, originals(data.sources))
     raw = source.predict(classifier, predicted)
@@ -98,15 +102,13 @@ class _InMemory:
         kind: Family,
         settings: Mapping[str, Any],
         seed: int,
-        data: Utterances,
-        store: str,
-        chosen: Sequence[Feature],
+        data: Dataset,
         normalisation: Normalisation | None,
         groups: np.ndarray | None,
     ) -> None:
-        X, self.classes, voices = loaded(data, store, chosen).X, len(data.labels), data.voices
-        self.normaliser = normalisation.fit(X, voices) if normalisation else None
-        self.X = normalised(self.normaliser, X, voices)
+        self.classes, voices = len(data.labels), data.voices
+        self.normaliser = normalisation.fit(data.X, voices) if normalisation else None
+        self.X = normalised(self.normaliser, data.X, voices)
         self.datasets: dict[str, Any] = {}
         self.fit: Fit = _FitInMemory(kind.name, settings, seed, ray.put((self.X, data.y, groups)))
 
@@ -142,16 +144,10 @@ class _Streamed:
         data: Utterances,
         store: str,
         chosen: Sequence[Feature],
-        normalisation: Normalisation | None,
         train: np.ndarray,
         held: np.ndarray,
     ) -> None:
-        if normalisation or settings["balance"] == "sampling":
-            raise UsageError(
-                "streamed features are neither normalised nor drawn by class. Leave out --normalise, set "
-                "balance=weights, or train with --in-memory."
-            )
-        self.store, self.chosen, self.y = store, chosen, data.y
+        self.store, self.chosen = store, chosen
         self.plan = plan_rows(store, chosen, data.rows, data.y)
         learned, classes = self.plan.take(pa.array(train)), len(data.labels)
         self.datasets = {

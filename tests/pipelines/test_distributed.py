@@ -141,18 +141,18 @@ def test_streamed_features_train_alike_and_lose_no_held_out_row(
 
 
 @pytest.mark.parametrize(
-    ("family", "settings", "options", "cause"),
+    ("family", "settings", "cause"),
     [
-        ("svm", {}, {}, "svm is not trained by several workers"),
-        ("four_feature_cnn", {}, {}, "four_feature_cnn is not trained by several workers"),
-        ("fcn", {"held_out": 0.0}, {}, "Set held_out above 0"),
-        ("fcn", {"batch": 1}, {}, "a batch of 1 is too small for 2 workers"),
+        ("svm", {}, "svm is not trained by several workers"),
+        ("four_feature_cnn", {}, "four_feature_cnn is not trained by several workers"),
+        ("fcn", {"held_out": 0.0}, "Set held_out above 0"),
+        ("fcn", {"batch": 1}, "a batch of 1 is too small for 2 workers"),
     ],
 )
 def test_what_workers_cannot_train_is_refused_before_anything_is_extracted(
-    corpus: str, tmp_path: Path, family: str, settings: dict[str, Any], options: dict[str, Any], cause: str
+    corpus: str, tmp_path: Path, family: str, settings: dict[str, Any], cause: str
 ) -> None:
-    together = Workers(2, str(tmp_path / "checkpoints"), **options)
+    together = Workers(2, str(tmp_path / "checkpoints"))
     with pytest.raises(UsageError, match=cause):
         train(family, read_manifest(corpus), str(tmp_path / "store"), settings=settings, workers=together)
     assert not storage.exists(str(tmp_path / "store"))
