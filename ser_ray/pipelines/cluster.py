@@ -13,18 +13,22 @@ from typing import Any
 # Under `uv run`, Ray would ship the working folder and build the environment anew for every worker.
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else warnings of its core land between our lines
+# Ray ends workers that are idle for a second, and each new one imports everything again.
+os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from ser_ray.errors import RunFailed, SerRayError
+from ser_ray.errors import RunFailed, SerRayError, UsageError
 
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
 MAX_BLOCKS = 2000
 MIB = 1 << 20
 
 Progress = Callable[[int, int, str], None]  # done, of all, what is counted
+
+_alone = False  # Ray was started here, for this process
 
 
 def connect(address: str | None = None) -> int:
@@ -36,6 +40,7 @@ def connect(address: str | None = None) -> int:
     Raises:
         RunFailed: no cluster answers at the address.
     """
+    global _alone
     if not ray.is_initialized():
         known = address or os.environ.get("RAY_ADDRESS")
         local: dict[str, Any] = (
@@ -49,7 +54,18 @@ def connect(address: str | None = None) -> int:
                 f"no Ray cluster answers at {known or 'this machine'}: {error}. "
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one."
             ) from error
+        _alone = not known
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def require_cpus(number: int, what: str) -> None:
+    """Refuse what this machine can never do; a cluster is waited for, since machines may join it.
+
+    Raises:
+        UsageError: Ray was started here, and has fewer CPUs.
+    """
+    if _alone and connect() < number:
+        raise UsageError(f"{what} {number} CPUs, and this machine has {connect()}.")
 
 
 def count_gpus() -> int:

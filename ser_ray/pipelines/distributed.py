@@ -1,8 +1,7 @@
 """One network trained by several workers, through Ray Train: the loop of `models.networks`, kept going.
 
 After every epoch the loop's state is kept; a worker that dies, or a driver that is started again with the
-same request, goes on after the last of them. With the data in memory the weights are then those of a run
-that nothing disturbed; streamed data come in another order after such a break.
+same request, goes on after the last of them, and ends with the weights of a run that nothing disturbed.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 import ray
 import ray.train
 import torch
-from ray.data import ExecutionOptions
 from ray.train.torch import TorchTrainer, prepare_model
 from torch import nn
 
@@ -34,7 +32,7 @@ from ser_ray.errors import RunFailed, SerRayError
 from ser_ray.models.networks import workers
 from ser_ray.models.networks.classifier import NetworkClassifier
 from ser_ray.models.networks.loop import LoopState, Report
-from ser_ray.pipelines.cluster import connect, count_gpus
+from ser_ray.pipelines.cluster import connect, count_gpus, require_cpus
 from ser_ray.pipelines.parallel import POLL_S, Epochs
 
 STATE = "state.pt"
@@ -70,7 +68,7 @@ class Fit(Protocol):
 
 def train_together(
     fit: Fit,
-    datasets: Mapping[str, Any],
+    reads: bool,
     request: Mapping[str, Any],
     together: Workers,
     epochs: Epochs,
@@ -79,7 +77,7 @@ def train_together(
 
     Args:
         fit: what each does; sent to them.
-        datasets: Ray Data sets; `train` is divided among the workers.
+        reads: it lets tasks read for it, for which a CPU is to be left.
         request: what decides the result. One that is made again goes on where it was broken off.
         together: the workers.
         epochs: told of each epoch, and shown while it lasts.
@@ -88,17 +86,20 @@ def train_together(
         The classifier, with the best epoch's weights.
 
     Raises:
+        UsageError: this machine has fewer CPUs than they take.
         RunFailed: the loss is not finite, or too many workers died; checkpoints are kept.
     """
     cpus, gpus = connect(), count_gpus()
+    who = (
+        f"{together.number} workers and a task that reads for them" if reads else f"{together.number} workers"
+    )
+    require_cpus(together.number + reads, f"{who} take")
     filesystem, path = storage.arrow_filesystem(together.checkpoints)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    use_gpu, threads = gpus >= together.number, max(1, cpus // (together.number + bool(datasets)))
+    use_gpu, threads = gpus >= together.number, max(1, cpus // (together.number + reads))
     trainer = TorchTrainer(
         _work,
         train_loop_config={"fit": fit, "epochs": epochs, "threads": threads},
-        datasets=dict(datasets),
-        dataset_config=ray.train.DataConfig(["train"], ExecutionOptions(preserve_order=True)),
         scaling_config=ray.train.ScalingConfig(
             num_workers=together.number,
             use_gpu=use_gpu,

@@ -1,8 +1,8 @@
 """A corpus larger than memory, streamed from the feature store to the workers that train on it.
 
-A plan names the part of the store and the row in it of every value; Ray Data reads the parts, divides the
-training rows among the workers, and gives every worker all of the held-out rows, of which each takes its
-share, so that none is lost.
+A plan names the part of the store and the row in it of every value. Each worker lets Ray Data read its share
+of the training rows and then of the held-out ones, epoch after epoch, in an order that the seed and the
+epoch's number decide: a training that goes on after a break meets the batches that it would have met.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-import ray.train
 import torch
-from ray.data import DataContext, DataIterator, Dataset
+from ray.data import DataContext, Dataset
 from torch import Tensor
 
 from ser_ray import features
@@ -31,6 +31,8 @@ from ser_ray.models.networks.scaling import Moments, Scaling, moments
 
 CHUNK = 64  # utterances read together: about a part of the store
 BLOCK = 256  # utterances of a block
+AHEAD = 64  # blocks of which a run of Ray Data consists, at least: starting one takes a second
+Row = tuple[Example, int]  # inputs and class number
 
 
 def plan_rows(store: str, chosen: Sequence[Feature], rows: pa.Table, y: np.ndarray) -> pa.Table:
@@ -43,19 +45,10 @@ def plan_rows(store: str, chosen: Sequence[Feature], rows: pa.Table, y: np.ndarr
     return pa.table(columns)
 
 
-def streamed(store: str, chosen: Sequence[Feature], plan: pa.Table, seed: int | None = None) -> Dataset:
-    """The utterances of a plan: `number`, `y`, and for each feature `value0` (flat) and `shape0`, and so on.
-
-    Args:
-        store: the feature store.
-        chosen: features.
-        plan: from `plan_rows`.
-        seed: chunks of a part come in an order that it fixes; None: as they are.
-    """
-    if seed is not None:
-        plan = plan.take(pa.array(_shuffled(plan, seed)))
+def streamed(store: str, chosen: Sequence[Feature], *plans: pa.Table) -> Dataset:
+    """Utterances of plans: `number`, `y`, and for each feature `value0` (flat) and `shape0`, and so on."""
     specs = [feature.spec for feature in chosen]
-    blocks = [plan.slice(first, BLOCK) for first in range(0, len(plan), BLOCK)]
+    blocks = [plan.slice(first, BLOCK) for plan in plans for first in range(0, len(plan), BLOCK)]
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray.data.from_arrow(blocks).map_batches(
@@ -84,13 +77,70 @@ def corpus_moments(data: Dataset) -> Moments:
     return total
 
 
+class EpochStream:
+    """What one worker reads, epoch after epoch: its share of the training rows, then of the held-out ones.
+
+    Args:
+        store: the feature store.
+        chosen: features.
+        learned: plan of the training rows. What does not divide by the number of workers is left out, other
+            rows in each epoch.
+        held: plan of the held-out rows.
+        seed: fixes the order of the training rows.
+
+    Attributes:
+        share: training rows of an epoch.
+    """
+
+    def __init__(
+        self, store: str, chosen: Sequence[Feature], learned: pa.Table, held: pa.Table, seed: int
+    ) -> None:
+        rank, world = workers.rank(), workers.world()
+        self.store, self.chosen, self.learned, self.seed = store, chosen, learned, seed
+        self.held = held.take(pa.array(np.array_split(np.arange(len(held)), world)[rank]))
+        self.share = len(learned) // world
+        self.mine = slice(rank * self.share, (rank + 1) * self.share)
+        self._arriving: Iterator[Row] = iter(())
+        self._next = -1
+
+    def train(self, epoch: int) -> Iterator[Row]:
+        """The training rows of an epoch; all of what came before is to be taken first."""
+        if epoch != self._next:
+            self._arriving = self._rows(epoch)
+        self._next = epoch + 1
+        return islice(self._arriving, self.share)
+
+    def held_out(self) -> Iterator[Row]:
+        """The held-out rows, after those of the epoch."""
+        return islice(self._arriving, len(self.held))
+
+    def _rows(self, epoch: int) -> Iterator[Row]:
+        blocks = -(-self.share // BLOCK) + -(-len(self.held) // BLOCK)
+        while True:
+            end = epoch + max(1, AHEAD // blocks)
+            plans = [plan for number in range(epoch, end) for plan in (self._order(number), self.held)]
+            data = streamed(self.store, self.chosen, *plans)
+            data.context.execution_options.preserve_order = True
+            for table in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2):
+                yield from zip(examples_of(table), table["y"].to_pylist(), strict=True)
+            epoch = end
+
+    def _order(self, epoch: int) -> pa.Table:
+        """This worker's training rows of an epoch, part by part of the first feature, the parts in an order
+        of chance: to open a part costs more than to read a row of it."""
+        rng = np.random.default_rng([self.seed, epoch])
+        parts = self.learned["part0"].combine_chunks().dictionary_encode().indices.to_numpy()
+        place = rng.permutation(parts.max() + 1)[parts]
+        order = np.lexsort((rng.permutation(len(parts)), place))
+        return self.learned.take(pa.array(order[self.mine]))
+
+
 @dataclass
 class StreamedBatches:
     """Training data of one worker, as `loop.Batches`.
 
     Attributes:
-        data: this worker's share.
-        rows: utterances of all workers.
+        stream: what this worker reads.
         batch: utterances a step, over all workers.
         class_counts: utterances of each class, over all workers [classes].
         scaling: of the inputs.
@@ -98,8 +148,7 @@ class StreamedBatches:
         least_frames: see `network.pad`.
     """
 
-    data: DataIterator
-    rows: int
+    stream: EpochStream
     batch: int
     class_counts: np.ndarray
     scaling: Scaling
@@ -107,7 +156,7 @@ class StreamedBatches:
     least_frames: int = 1
 
     def __post_init__(self) -> None:
-        share, self.each = self.rows // workers.world(), max(1, self.batch // workers.world())
+        share, self.each = self.stream.share, max(1, self.batch // workers.world())
         self.pools = [
             min(POOL * self.each, share - first) for first in range(0, share, POOL * self.each)
         ]  # utterances that are mixed, and sorted by length, at a time
@@ -116,53 +165,30 @@ class StreamedBatches:
     def epoch(self, number: int) -> Iterator[tuple[Inputs, Tensor]]:
         """Inputs and class numbers of each batch."""
         rng = np.random.default_rng([self.seed, number, workers.rank()])
-        arriving = _rows(self.data)
+        arriving = self.stream.train(number)
         for pool in self.pools:
-            examples, y = [], []
-            for example, label in arriving:
-                examples.append(self.scaling(example))
-                y.append(label)
-                if len(y) == pool:
-                    break
-            if len(y) < pool:
+            rows = [(self.scaling(example), y) for example, y in islice(arriving, pool)]
+            if len(rows) < pool:
                 raise RunFailed("the training data ended before its time. Start again: the store changed.")
             order = rng.permutation(pool)
-            lengths = np.array([max(map(len, example)) for example in examples])
+            lengths = np.array([max(map(len, example)) for example, _ in rows])
             order = order[np.argsort(lengths[order], kind="stable")]
             batches = np.array_split(order, self._steps(pool))
             for k in rng.permutation(len(batches)):
-                rows = batches[k]
-                yield (
-                    gather([examples[row] for row in rows], self.least_frames),
-                    torch.tensor([y[row] for row in rows]),
-                )
+                yield self._gathered([rows[row] for row in batches[k]])
+
+    def held_out(self) -> Iterator[tuple[Inputs, Tensor]]:
+        """This worker's share of the held-out rows, after an epoch."""
+        arriving = self.stream.held_out()
+        while rows := list(islice(arriving, EVALUATED)):
+            yield self._gathered([(self.scaling(example), y) for example, y in rows])
 
     def _steps(self, pool: int) -> int:
         return max(1, round(pool / self.each))
 
-
-def streamed_held_out(
-    data: DataIterator, scaling: Scaling, least_frames: int
-) -> Iterator[tuple[Inputs, Tensor]]:
-    """This worker's share of the held-out rows, each worker reading all of them."""
-    tables = data.iter_batches(batch_size=EVALUATED, batch_format="pyarrow", prefetch_batches=1)
-    for number, table in enumerate(tables):
-        if number % workers.world() == workers.rank():
-            examples = [scaling(example) for example in examples_of(table)]
-            yield gather(examples, least_frames), torch.tensor(table["y"].to_numpy())
-
-
-def _rows(data: DataIterator) -> Iterator[tuple[Example, int]]:
-    for table in data.iter_batches(batch_size=CHUNK, batch_format="pyarrow", prefetch_batches=2):
-        yield from zip(examples_of(table), table["y"].to_pylist(), strict=True)
-
-
-def _shuffled(plan: pa.Table, seed: int) -> np.ndarray:
-    """Row numbers of a plan, part by part of the first feature, the parts in an order of chance."""
-    rng = np.random.default_rng(seed)
-    parts = plan["part0"].combine_chunks().dictionary_encode().indices.to_numpy()
-    place = rng.permutation(parts.max() + 1)[parts]
-    return np.lexsort((rng.permutation(len(plan)), place))
+    def _gathered(self, rows: Sequence[Row]) -> tuple[Inputs, Tensor]:
+        examples, y = zip(*rows, strict=True)
+        return gather(examples, self.least_frames), torch.tensor(y)
 
 
 def _read(batch: pa.Table, store: str, specs: list[str]) -> pa.Table:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-import ray.train
-from torch import Tensor, nn
+from torch import nn
 
+from ser_ray import features
 from ser_ray.errors import BadManifest, UsageError
 from ser_ray.features import Feature
 from ser_ray.features.store import FeatureStore, keys_of
@@ -20,7 +20,6 @@ from ser_ray.models.calibration import fit_calibration
 from ser_ray.models.family import Family
 from ser_ray.models.networks.classifier import NetworkClassifier, hold_out
 from ser_ray.models.networks.loop import LoopState, Report
-from ser_ray.models.networks.network import Inputs
 from ser_ray.models.networks.scaling import Scaling
 from ser_ray.models.normalisation import spec_of
 from ser_ray.models.normaliser import Normalisation, Normaliser, normalised
@@ -29,12 +28,12 @@ from ser_ray.pipelines.dataset import Dataset, Utterances, loaded
 from ser_ray.pipelines.distributed import Fit, Workers, clear_checkpoints, train_together
 from ser_ray.pipelines.parallel import Epochs
 from ser_ray.pipelines.streaming import (
+    EpochStream,
     StreamedBatches,
     corpus_moments,
     examples_of,
     plan_rows,
     streamed,
-    streamed_held_out,
 )
 
 MEMORY = 4 << 30  # bytes of features up to which every worker holds them all
@@ -85,7 +84,7 @@ def fit_together(
         source = _Streamed(kind, settings, seed, data, store, chosen, train, held)
     else:
         source = _InMemory(kind, settings, seed, loaded(data, store, chosen), normalisation, groups)
-    classifier = train_together(source.fit, source.datasets, request, workers, epochs)
+    classifier = train_together(source.fit, stream, request, workers, epochs)
     predicted = np.intersect1d(held, originals(data.sources))
     raw = source.predict(classifier, predicted)
     calibration = fit_calibration(raw, data.y[predicted])
@@ -109,7 +108,6 @@ class _InMemory:
         self.classes, voices = len(data.labels), data.voices
         self.normaliser = normalisation.fit(data.X, voices) if normalisation else None
         self.X = normalised(self.normaliser, data.X, voices)
-        self.datasets: dict[str, Any] = {}
         self.fit: Fit = _FitInMemory(kind.name, settings, seed, ray.put((self.X, data.y, groups)))
 
     def predict(self, classifier: NetworkClassifier, rows: np.ndarray) -> np.ndarray:
@@ -150,17 +148,15 @@ class _Streamed:
         self.store, self.chosen = store, chosen
         self.plan = plan_rows(store, chosen, data.rows, data.y)
         learned, classes = self.plan.take(pa.array(train)), len(data.labels)
-        self.datasets = {
-            "train": streamed(store, chosen, learned, seed),
-            "held": streamed(store, chosen, self.plan.take(pa.array(held))),
-        }
         standardise = settings["standardise"]
         found = corpus_moments(streamed(store, chosen, learned if standardise else learned.slice(0, 1)))
         self.fit: Fit = _FitStreamed(
             kind.name,
             settings,
             seed,
-            len(train),
+            store,
+            [feature.spec for feature in chosen],
+            ray.put((learned, self.plan.take(pa.array(held)))),
             np.bincount(data.y[train], minlength=classes),
             tuple((None, *mean.shape) for mean in found.means),
             found.scaling if standardise else Scaling(),
@@ -182,7 +178,9 @@ class _FitStreamed:
     family: str
     settings: Mapping[str, Any]
     seed: int
-    rows: int
+    store: str
+    features: Sequence[str]
+    plans: ray.ObjectRef  # of training and of held-out rows
     class_counts: np.ndarray
     shapes: tuple[tuple[int | None, ...], ...]
     scaling: Scaling
@@ -193,18 +191,13 @@ class _FitStreamed:
         classifier.classes_ = np.arange(len(self.class_counts))
         classifier.shapes, classifier.scaling = self.shapes, self.scaling
         least = classifier.kind.least_frames
+        chosen, (learned, held) = [features.get(spec) for spec in self.features], ray.get(self.plans)
         batches = StreamedBatches(
-            ray.train.get_dataset_shard("train"),
-            self.rows,
+            EpochStream(self.store, chosen, learned, held, self.seed),
             self.settings["batch"],
             self.class_counts,
             self.scaling,
             self.seed,
             least,
         )
-        held_out = ray.train.get_dataset_shard("held")
-
-        def held() -> Iterator[tuple[Inputs, Tensor]]:
-            return streamed_held_out(held_out, self.scaling, least)
-
-        return classifier.learn(batches, held, report, state, wrap)
+        return classifier.learn(batches, batches.held_out, report, state, wrap)

@@ -11,15 +11,16 @@ import pytest
 from ser_ray.corpora import read_manifest
 from ser_ray.features import get
 from ser_ray.features.store import FeatureStore
+from ser_ray.models.networks import workers
 from ser_ray.models.networks.scaling import Scaling, moments
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.streaming import (
+    EpochStream,
     StreamedBatches,
     corpus_moments,
     examples_of,
     plan_rows,
     streamed,
-    streamed_held_out,
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -55,14 +56,13 @@ def expected(store: str, rows: pa.Table) -> list[tuple[np.ndarray, ...]]:
 def test_a_stream_gives_every_value_of_the_store_once(store: str, rows: pa.Table, plan: pa.Table) -> None:
     assert len(set(plan["part0"].to_pylist())) == len(set(plan["part1"].to_pylist())) == 2
     found = {}
-    for table in streamed(store, FEATURES, plan, seed=1).iter_batches(batch_format="pyarrow"):
+    for table in streamed(store, FEATURES, plan).iter_batches(batch_format="pyarrow"):
         for number, y, example in zip(
             table["number"].to_pylist(), table["y"].to_pylist(), examples_of(table), strict=True
         ):
             assert number not in found
             assert y == number % 3
             found[number] = example
-    assert list(found) != sorted(found)
     for number, example in enumerate(expected(store, rows)):
         for one, other in zip(found[number], example, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -79,12 +79,18 @@ def test_figures_of_a_streamed_corpus_are_those_of_all_its_frames(
     np.testing.assert_allclose(found.deviations[1], whole.deviations[1], rtol=1e-5)
 
 
+def batches_of(
+    store: str, learned: pa.Table, held: pa.Table, scaling: Scaling | None = None
+) -> StreamedBatches:
+    stream = EpochStream(store, FEATURES, learned, held, seed=0)
+    return StreamedBatches(stream, 8, np.array([20, 20, 20]), scaling or Scaling(), seed=3)
+
+
 def test_an_epoch_has_every_utterance_once_and_each_epoch_its_own_order(store: str, plan: pa.Table) -> None:
-    data = streamed(store, FEATURES, plan, seed=0).iterator()
-    batches = StreamedBatches(data, 60, 8, np.array([20, 20, 20]), Scaling(), seed=3)
+    batches = batches_of(store, plan, plan.slice(0, 0))
     orders = []
     for epoch in (0, 1, 0):
-        met = [(inputs, y) for inputs, y in batches.epoch(epoch)]
+        met = list(batches.epoch(epoch))
         assert len(met) == batches.steps == 8
         orders.append(np.concatenate([inputs[0].values[:, 0, 0].numpy() for inputs, _ in met]))
         assert sum(len(y) for _, y in met) == 60
@@ -94,13 +100,45 @@ def test_an_epoch_has_every_utterance_once_and_each_epoch_its_own_order(store: s
     assert orders[0].tolist() == orders[2].tolist()
 
 
+def test_a_training_that_goes_on_meets_the_batches_that_it_would_have_met(store: str, plan: pa.Table) -> None:
+    learned, held = plan.slice(0, 50), plan.slice(50)
+    undisturbed = batches_of(store, learned, held)
+    for epoch in (0, 1):
+        assert sum(len(y) for _, y in undisturbed.epoch(epoch)) == 50
+        assert sum(len(y) for _, y in undisturbed.held_out()) == 10
+    again = batches_of(store, learned, held)
+    for (one, y), (other, z) in zip(undisturbed.epoch(2), again.epoch(2), strict=True):
+        assert y.tolist() == z.tolist()
+        np.testing.assert_array_equal(one[0].values, other[0].values)
+
+
+def test_workers_share_the_rows_of_an_epoch(
+    store: str, rows: pa.Table, plan: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranks of three: 50 rows learned, of which 48 in each epoch, and 10 held out, of which all."""
+    learned, held = plan.slice(0, 50), plan.slice(50)
+    monkeypatch.setattr(workers, "world", lambda: 3)
+    met: list[float] = []
+    heard: list[float] = []
+    for rank in range(3):
+        monkeypatch.setattr(workers, "rank", lambda rank=rank: rank)
+        stream = EpochStream(store, FEATURES, learned, held, seed=0)
+        met += [float(example[0][0, 0]) for example, _ in stream.train(4)]
+        heard += [float(example[0][0, 0]) for example, _ in stream.held_out()]
+    first = [float(frames[0, 0]) for frames, _ in expected(store, rows)]
+    assert len(met) == len(set(met)) == 48
+    assert set(met) < set(first[:50])
+    assert sorted(heard) == sorted(first[50:])
+
+
 def test_the_held_out_slice_is_scaled_and_complete(store: str, rows: pa.Table, plan: pa.Table) -> None:
     scaling = moments(expected(store, rows)).scaling
-    data = streamed(store, FEATURES, plan).iterator()
-    lengths = [n for inputs, y in streamed_held_out(data, scaling, 1) for n in inputs[0].lengths.tolist()]
-    assert sorted(lengths) == sorted(len(frames) for frames, _ in expected(store, rows))
-    vectors = np.concatenate(
-        [inputs[1].values[:, 0].numpy() for inputs, _ in streamed_held_out(data, scaling, 1)]
-    )
+    batches = batches_of(store, plan.slice(0, 8), plan, scaling)
+    assert len(list(batches.epoch(0))) == 1
+    held = list(batches.held_out())
+    lengths = [n for inputs, _ in held for n in inputs[0].lengths.tolist()]
+    assert lengths == [len(frames) for frames, _ in expected(store, rows)]
+    assert np.concatenate([y for _, y in held]).tolist() == plan["y"].to_pylist()
+    vectors = np.concatenate([inputs[1].values[:, 0].numpy() for inputs, _ in held])
     np.testing.assert_allclose(vectors.mean(axis=0), 0.0, atol=1e-4)
     np.testing.assert_allclose(vectors.std(axis=0), 1.0, atol=1e-3)
