@@ -19,6 +19,7 @@ from ser_ray import storage
 from ser_ray.corpora import read_manifest
 from ser_ray.errors import UsageError
 from ser_ray.models import Model, load_model, save_model
+from ser_ray.pipelines import cluster
 from ser_ray.pipelines.dataset import load_dataset
 from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.train import SLICE, train
@@ -162,3 +163,14 @@ def test_streams_refuse_what_needs_the_whole_corpus(corpus: str, store: str, tmp
     together = Workers(2, str(tmp_path / "checkpoints"), stream=True)
     with pytest.raises(UsageError, match="neither normalised nor drawn by class"):
         train("cnn1d", read_manifest(corpus), store, settings=SETTINGS, normalise="cmvn", workers=together)
+
+
+def test_more_workers_than_cpus_are_refused_here_and_waited_for_on_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "_alone", True)
+    cluster.require_cpus(4, "4 workers take")
+    with pytest.raises(UsageError, match="5 workers take 5 CPUs, and this machine has 4"):
+        cluster.require_cpus(5, "5 workers take")
+    monkeypatch.setattr(cluster, "_alone", False)
+    cluster.require_cpus(5, "5 workers take")

@@ -100,6 +100,17 @@ def test_an_epoch_has_every_utterance_once_and_each_epoch_its_own_order(store: s
     assert orders[0].tolist() == orders[2].tolist()
 
 
+def test_rows_are_read_in_an_order_of_chance_in_each_epoch(
+    store: str, rows: pa.Table, plan: pa.Table
+) -> None:
+    stream = EpochStream(store, FEATURES, plan, plan.slice(0, 0), seed=0)
+    orders = [[float(example[0][0, 0]) for example, _ in stream.train(epoch)] for epoch in (0, 1)]
+    as_planned = [float(frames[0, 0]) for frames, _ in expected(store, rows)]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(as_planned)
+    assert orders[0] != orders[1]
+    assert as_planned not in orders
+
+
 def test_a_training_that_goes_on_meets_the_batches_that_it_would_have_met(store: str, plan: pa.Table) -> None:
     learned, held = plan.slice(0, 50), plan.slice(50)
     undisturbed = batches_of(store, learned, held)
