@@ -12,7 +12,7 @@ sequences are a flat list beside their shape.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,10 +120,7 @@ class FeatureStore:
         Raises:
             BadStore: the store is not readable, some rows were never extracted, or all of them failed.
         """
-        return self._found(feature, manifest, self.done(feature))
-
-    def _found(self, feature: Feature, manifest: pa.Table, done: Collection[Key]) -> np.ndarray:
-        keys = keys_of(manifest)
+        done, keys = self.done(feature), keys_of(manifest)
         failed = _keys(self._read(feature, "failed", ["id", "source"]))
         missing = [k for k in keys if k not in done and k not in failed]
         if missing:
@@ -149,11 +146,11 @@ class FeatureStore:
         Raises:
             BadStore: see `found`.
         """
-        table = self._read(feature, "values", None)
-        place = {} if table is None else {key: i for i, key in enumerate(_pairs(table))}
-        rows, keys = self._found(feature, manifest, place), keys_of(manifest)
-        assert table is not None  # there would be no row
-        return rows, _values(feature, table, np.array([place[keys[i]] for i in rows], dtype=np.int64))
+        rows = self.found(feature, manifest)
+        parts, part, row = self.places(feature, manifest.take(pa.array(rows)))
+        taken = [np.flatnonzero(part == number) for number in np.unique(part)]
+        values = np.concatenate([self.read(feature, parts[part[some[0]]], row[some]) for some in taken])
+        return rows, values[np.argsort(np.concatenate(taken))]
 
     def places(self, feature: Feature, manifest: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Where the values of manifest rows lie, all of which have one.
@@ -166,14 +163,14 @@ class FeatureStore:
         parts = sorted(storage.name(file.uri) for file in storage.list_files(folder, (".parquet",)))
         place: dict[Key, tuple[int, int]] = {}
         for number, part in enumerate(parts):
-            table = storage.read_parquet(storage.join(folder, part), ["id", "source"])
+            table = _read(storage.join(folder, part), ["id", "source"])
             place |= {key: (number, row) for row, key in enumerate(_pairs(table))}
         found = np.array([place[key] for key in keys_of(manifest)], dtype=np.int64).reshape(-1, 2)
         return parts, found[:, 0], found[:, 1]
 
     def read(self, feature: Feature, part: str, rows: np.ndarray) -> np.ndarray:
         """Values of some rows of a part; see `places` and `load`."""
-        table = storage.read_parquet(storage.join(self.place(feature), "values", part))
+        table = _read(storage.join(self.place(feature), "values", part))
         return _values(feature, table, rows)
 
     def size(self, feature: Feature) -> int:
@@ -185,10 +182,15 @@ class FeatureStore:
         folder = storage.join(self.place(feature), part)
         if not storage.exists(folder) or not any(storage.list_files(folder, (".parquet",))):
             return None
-        try:
-            return storage.read_parquet(folder, columns)
-        except StorageFailed as error:
-            raise BadStore(f"{error} Delete that file and extract again: the rest is kept.") from error
+        return _read(folder, columns)
+
+
+def _read(uri: str, columns: list[str] | None = None) -> pa.Table:
+    """A part, or a folder of them."""
+    try:
+        return storage.read_parquet(uri, columns)
+    except StorageFailed as error:
+        raise BadStore(f"{error} Delete that file and extract again: the rest is kept.") from error
 
 
 def _columns(feature: Feature, values: Sequence[Array]) -> dict[str, pa.Array]:

@@ -90,10 +90,7 @@ def train_together(
         RunFailed: the loss is not finite, or too many workers died; checkpoints are kept.
     """
     cpus, gpus = connect(), count_gpus()
-    who = (
-        f"{together.number} workers and a task that reads for them" if reads else f"{together.number} workers"
-    )
-    require_cpus(together.number + reads, f"{who} take")
+    check_cpus(together, reads)
     filesystem, path = storage.arrow_filesystem(together.checkpoints)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     use_gpu, threads = gpus >= together.number, max(1, cpus // (together.number + reads))
@@ -127,6 +124,20 @@ def train_together(
     classifier: NetworkClassifier = result.return_value
     classifier.restore(_restored(result.checkpoint))
     return classifier
+
+
+def check_cpus(together: Workers, reads: bool) -> None:
+    """Refuse workers that this machine has no CPUs for.
+
+    Args:
+        together: the workers.
+        reads: they let tasks read for them, for which a CPU is to be left.
+
+    Raises:
+        UsageError: fewer CPUs than they take.
+    """
+    who = f"{together.number} workers" + (" and a task that reads for them" if reads else "")
+    require_cpus(together.number + reads, f"{who} take")
 
 
 def clear_checkpoints(together: Workers, request: Mapping[str, Any]) -> None:

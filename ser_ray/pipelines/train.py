@@ -45,7 +45,7 @@ from ser_ray.pipelines.dataset import (
     find_utterances,
     loaded,
 )
-from ser_ray.pipelines.distributed import Workers
+from ser_ray.pipelines.distributed import Workers, check_cpus
 from ser_ray.pipelines.parallel import Epochs, parallel_map
 from ser_ray.pipelines.together import fit_together
 from ser_ray.pipelines.tracking import Tracker
@@ -100,6 +100,8 @@ def train(
     chosen, normalisation = chosen_features(family_name, specs, band), normalisations.get(normalise)
     check_normalisation(normalisation, chosen, labelled(manifest, "training"))
     connect()
+    if workers:
+        check_cpus(workers, reads=bool(workers.stream))
     data = find_utterances(manifest, store, chosen, progress)
     started = time.monotonic()
     epochs = Epochs(epochs_of(kind, full) * fits, progress, track)

@@ -166,11 +166,15 @@ def test_streams_refuse_what_needs_the_whole_corpus(corpus: str, store: str, tmp
 
 
 def test_more_workers_than_cpus_are_refused_here_and_waited_for_on_a_cluster(
-    monkeypatch: pytest.MonkeyPatch,
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_alone", True)
     cluster.require_cpus(4, "4 workers take")
     with pytest.raises(UsageError, match="5 workers take 5 CPUs, and this machine has 4"):
         cluster.require_cpus(5, "5 workers take")
+    together = Workers(4, str(tmp_path / "checkpoints"), stream=True)
+    with pytest.raises(UsageError, match="4 workers and a task that reads for them take 5 CPUs"):
+        train("cnn1d", read_manifest(corpus), str(tmp_path / "store"), settings=SETTINGS, workers=together)
+    assert not storage.exists(str(tmp_path / "store"))
     monkeypatch.setattr(cluster, "_alone", False)
     cluster.require_cpus(5, "5 workers take")
