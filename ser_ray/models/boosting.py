@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,19 @@ class BoostedTrees:
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> BoostedTrees:
         """Learn from X [rows, columns] and integer classes y [rows]."""
+        for _ in self.grow(X, y, [self.rounds]):
+            pass
+        return self
+
+    def grow(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        counts: Sequence[int],
+        groups: np.ndarray | None = None,
+        state: None = None,
+    ) -> Iterator[None]:
+        """See `models.family.Grow`; groups and state are not used."""
         self.classes_, number = np.unique(y, return_inverse=True)
         data = xgboost.QuantileDMatrix(
             X,
@@ -39,9 +53,12 @@ class BoostedTrees:
             nthread=1,
         )
         parameters = {**self.parameters, "num_class": len(self.classes_)}
-        self.booster = xgboost.train(parameters, data, num_boost_round=self.rounds)
+        self.booster = xgboost.Booster(parameters, [data])
         self.booster.set_attr(**{_CLASSES: " ".join(map(str, self.classes_))})
-        return self
+        for before, count in pairwise([0, *counts]):
+            for iteration in range(before, count):
+                self.booster.update(data, iteration)
+            yield
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Probabilities [rows, classes]."""
@@ -94,4 +111,6 @@ FAMILY = Family(
     build=_build,
     save=_save,
     load=_load,
+    stage="trees",
+    grow=BoostedTrees.grow,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,12 @@ class Classifier(Protocol):
         """Probabilities [rows, classes] in the order of `classes_`."""
 
 
+# (classifier as built, X, y, counts, speakers or None, state or None) -> iterator. It trains as `fit` does,
+# until each of the counts of epochs or trees, ascending, and yields for the classifier to be tried: what
+# another growth of a network goes on from, given as its state; None where it cannot.
+Grow = Callable[..., Iterator[Any]]
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of model.
@@ -43,6 +49,8 @@ class Family:
         holds_out: the setting `held_out` gives the share of the rows by which it finds its best epoch; they
             are its `held_out_`.
         networks: how many of `epochs` epochs at most are trained in one fit.
+        stage: the setting that counts what a fit adds step by step, `epochs` or `trees`, where it has `grow`.
+        grow: trains step by step.
     """
 
     name: str
@@ -56,6 +64,8 @@ class Family:
     deep: bool = False
     holds_out: bool = False
     networks: int = 0
+    stage: str = ""
+    grow: Grow | None = None
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults with `given` in their place, texts converted to the default's type.

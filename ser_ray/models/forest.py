@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from ser_ray.errors import BadModel
@@ -23,6 +25,23 @@ def _build(settings: Mapping[str, Any], seed: int) -> RandomForestClassifier:
         random_state=seed,
         n_jobs=1,
     )
+
+
+def _grow(
+    forest: RandomForestClassifier,
+    X: np.ndarray,
+    y: np.ndarray,
+    counts: Sequence[int],
+    groups: np.ndarray | None = None,
+    state: None = None,
+) -> Iterator[None]:
+    """See `models.family.Grow`; groups and state are not used."""
+    forest.set_params(warm_start=True)
+    for count in counts:
+        with warnings.catch_warnings():  # of weights that would change with other rows; these are the same
+            warnings.filterwarnings("ignore", message="class_weight presets")
+            forest.set_params(n_estimators=count).fit(X, y)
+        yield
 
 
 def _save(forest: RandomForestClassifier, folder: Path) -> None:
@@ -57,4 +76,6 @@ FAMILY = Family(
     build=_build,
     save=_save,
     load=_load,
+    stage="trees",
+    grow=_grow,
 )

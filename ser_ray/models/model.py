@@ -26,10 +26,10 @@ from ser_ray.errors import BadModel, SerRayError, UsageError
 from ser_ray.features import Feature
 from ser_ray.models.calibration import Calibration
 from ser_ray.models.family import Classifier
+from ser_ray.models.learner import spread
 from ser_ray.models.normalisation import read_normaliser, write_normaliser
 from ser_ray.models.normaliser import Groups, Normalisation, Normaliser, normalised
 from ser_ray.models.registry import family
-from ser_ray.models.training import spread
 
 FORMAT = 1
 

@@ -18,9 +18,9 @@ from ser_ray.features import Band, Feature
 from ser_ray.features.store import FeatureStore
 from ser_ray.models import family
 from ser_ray.models.inputs import joined
+from ser_ray.models.learner import originals
 from ser_ray.models.model import check_features
 from ser_ray.models.normaliser import Normalisation
-from ser_ray.models.training import originals
 from ser_ray.pipelines.cluster import Progress, quiet
 from ser_ray.pipelines.extract import extract
 

@@ -18,12 +18,13 @@ from ser_ray.features.store import FeatureStore, keys_of
 from ser_ray.models import family
 from ser_ray.models.calibration import fit_calibration
 from ser_ray.models.family import Family
+from ser_ray.models.learner import kept_apart, originals, spread
 from ser_ray.models.networks.classifier import NetworkClassifier, hold_out
 from ser_ray.models.networks.loop import LoopState, Report
 from ser_ray.models.networks.scaling import Scaling
 from ser_ray.models.normalisation import spec_of
 from ser_ray.models.normaliser import Normalisation, Normaliser, normalised
-from ser_ray.models.training import Trained, kept_apart, originals, spread
+from ser_ray.models.training import Trained
 from ser_ray.pipelines.dataset import Dataset, Utterances, loaded
 from ser_ray.pipelines.distributed import Fit, Workers, clear_checkpoints, train_together
 from ser_ray.pipelines.parallel import Epochs

@@ -25,6 +25,7 @@ from ser_ray.features import Band
 from ser_ray.models import Model, OutOfFold, family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import Family
+from ser_ray.models.learner import sources_within
 from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
 from ser_ray.models.training import (
     INNER_FOLDS,
@@ -34,7 +35,6 @@ from ser_ray.models.training import (
     epochs_of,
     fit,
     fits_of,
-    sources_within,
 )
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.dataset import (

@@ -7,8 +7,9 @@ import pytest
 from ser_ray.errors import BadManifest, UsageError
 from ser_ray.models import CLASSICAL, family
 from ser_ray.models.calibration import FLOOR
+from ser_ray.models.learner import originals, sources_within, spread
 from ser_ray.models.normalisation import get
-from ser_ray.models.training import fit, fits_of, originals, sources_within, spread
+from ser_ray.models.training import fit, fits_of
 
 QUICK = {"random_forest": {"trees": 20}, "xgboost": {"trees": 20, "column_share": 1.0}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ class NetworkClassifier:
         report: Report | None = None,
         state: LoopState | None = None,
         wrap: Callable[[nn.Module], nn.Module] = _alone,
+        until: int | None = None,
     ) -> NetworkClassifier:
         """Learn from examples; where there are several workers, each is given the same.
 
@@ -86,6 +87,7 @@ class NetworkClassifier:
             report: told the figures and the state after each epoch.
             state: of an interrupted training of the same data, to go on from.
             wrap: what makes the network one of several workers.
+            until: epoch after which to pause; None: train to the end.
         """
         self.classes_, numbers = np.unique(y, return_inverse=True)
         examples = as_examples(X)
@@ -102,7 +104,26 @@ class NetworkClassifier:
             learned, numbers[train], len(self.classes_), options.batch, self.seed, sampling, **share
         )
         held = in_order([examples[row] for row in stopping], numbers[stopping], **share)
-        return self.learn(batches, held if len(stopping) else None, report, state, wrap)
+        return self.learn(batches, held if len(stopping) else None, report, state, wrap, until)
+
+    def grow(
+        self,
+        X: Any,
+        y: np.ndarray,
+        counts: Sequence[int],
+        groups: np.ndarray | None = None,
+        state: LoopState | None = None,
+    ) -> Iterator[LoopState]:
+        """See `models.family.Grow`."""
+        reached = state or LoopState()
+
+        def keep(figures: dict[str, float], now: LoopState) -> None:
+            nonlocal reached
+            reached = now
+
+        for count in counts:
+            self.fit(X, y, groups, keep, reached, until=count)
+            yield reached
 
     def learn(
         self,
@@ -111,11 +132,12 @@ class NetworkClassifier:
         report: Report | None = None,
         state: LoopState | None = None,
         wrap: Callable[[nn.Module], nn.Module] = _alone,
+        until: int | None = None,
     ) -> NetworkClassifier:
         """Learn from batches that are scaled already; see `fit` and `train_network`."""
         network = self.built().to(device())
         wrapped, options = wrap(network), loop_options(self.settings)
-        state = train_network(wrapped, batches, held, options, self.seed, state, report, network)
+        state = train_network(wrapped, batches, held, options, self.seed, state, report, network, until)
         self.network, self.curve = network, state.curve
         return self
 

@@ -116,6 +116,7 @@ def train_network(
     state: LoopState | None = None,
     report: Report | None = None,
     plain: nn.Module | None = None,
+    until: int | None = None,
 ) -> LoopState:
     """Train until the patience or the epochs end.
 
@@ -131,6 +132,7 @@ def train_network(
         state: to go on from; None begins.
         report: told the figures and the state after every epoch.
         plain: the network without its wrapping.
+        until: epoch after which to pause; None: train to the end.
 
     Returns:
         The last state; its `best` are the weights to keep, loaded into the network already.
@@ -146,7 +148,8 @@ def train_network(
         bare.load_state_dict(state.network)
         optimiser.load_state_dict(state.optimiser)
     step = _Step(network, parameters, optimiser, options, batches.class_counts)
-    while state.epoch < options.epochs and state.epoch - state.best_epoch < options.patience:
+    last = options.epochs if until is None else min(until, options.epochs)
+    while state.epoch < last and state.epoch - state.best_epoch < options.patience:
         drawn = _mix(seed, state.epoch, workers.rank())
         torch.manual_seed(drawn)
         network.train()

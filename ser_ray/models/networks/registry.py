@@ -60,6 +60,8 @@ def network_family(kind: NetworkKind) -> Family:
         deep=True,
         holds_out=True,
         networks=1,
+        stage="epochs",
+        grow=NetworkClassifier.grow,
     )
 
 
