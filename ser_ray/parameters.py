@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, get_type_hints
 
 from ser_ray import errors
 
@@ -67,6 +67,20 @@ class Parameters:
         """The shortest text from which `build` makes this again."""
         given = ",".join(f"{key}={_text(value)}" for key, value in self._given().items())
         return f"{self.name}({given})" if given else self.name
+
+    def changed(self, **parameters: Any) -> Self:
+        """The same with other parameters; what follows from them follows anew.
+
+        Raises:
+            UsageError: a parameter that it does not have, or a value that will not do.
+        """
+        names = [spec.name for spec in fields(self)]
+        for name in parameters:
+            if name not in names:
+                raise errors.UsageError(
+                    f"{self.kind} {self.name} has no {name!r}. It has: {', '.join(names)}."
+                )
+        return type(self)(**{**self._given(), **parameters})
 
     def _given(self) -> dict[str, Any]:
         """The parameters that differ from their defaults."""

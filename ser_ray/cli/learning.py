@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from ser_ray.cli.options import (
     print_json,
     stderr,
 )
+from ser_ray.errors import UsageError
 
 
 def _features() -> dict[str, str]:
@@ -111,6 +112,9 @@ def train(
     log: Annotated[
         str | None, typer.Option(help="Figures of each epoch to tensorboard:FOLDER or mlflow:URI.")
     ] = None,
+    config: Annotated[
+        str | None, typer.Option(help="best.yaml of `ser-ray tune`; what is given beside it counts more.")
+    ] = None,
     overwrite: Overwrite = False,
     known: Annotated[
         bool, typer.Option("--list", callback=listing(_families), is_eager=True, help="Tell all and leave.")
@@ -122,15 +126,16 @@ def train(
     from ser_ray.pipelines.jobs import TrainJob
     from ser_ray.reports.progress import showing
 
+    chosen = _read_config(config, family)
     job = TrainJob.of(
         family=family,
         manifest=manifest,
         store=store,
         out=out,
-        features=feature or [],
+        features=feature or chosen.get("features", []),
         band=band,
-        settings=pairs("--set", settings),
-        normalise=normalise,
+        settings={**chosen.get("settings", {}), **pairs("--set", settings)},
+        normalise=chosen.get("normalise", normalise) if normalise == "none" else normalise,
         seed=seed,
         inner_folds=inner_folds,
         workers=workers,
@@ -154,6 +159,19 @@ def train(
     for kind, count in learned["left_out"].items():
         console.print(f"  {count} utterances left out: {kind}", style="yellow")
     return None
+
+
+def _read_config(uri: str | None, family: str) -> dict[str, Any]:
+    from ser_ray.pipelines.jobs import read_options
+
+    chosen = read_options(uri, "configuration") if uri else {}
+    if unknown := sorted(set(chosen) - {"family", "features", "settings", "normalise"}):
+        raise UsageError(
+            f"{uri} has {unknown[0]!r}; a configuration has family, features, settings, normalise."
+        )
+    if chosen.get("family", family) != family:
+        raise UsageError(f"{uri} is of the family {chosen['family']}, not of {family}.")
+    return chosen
 
 
 @app.command(epilog="Example: ser-ray fuse svm random_forest xgboost -o ensemble --rule paper")

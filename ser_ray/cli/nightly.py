@@ -49,7 +49,7 @@ def score(
 
 @app.command(epilog="Example: ser-ray report scores -o report.html, or: ser-ray report models/svm")
 def report(
-    target: Annotated[str, typer.Argument(help="Scores folder, or model or ensemble directory.")],
+    target: Annotated[str, typer.Argument(help="Scores folder, model or ensemble directory, or search.")],
     out: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Page to write (SCORES/report.html, or MODEL.html)."),
@@ -62,16 +62,18 @@ def report(
         typer.Option(help="Scores: table of turns, such as truth.parquet; print how well they were met."),
     ] = None,
 ) -> None:
-    """Write the page of a scored archive (which calls need a person) or of a model (how good it is)."""
+    """Write the page of a scored archive (which calls need a person), a model (how good it is), a search."""
     from ser_ray import storage
     from ser_ray.reports import write_scores_page
     from ser_ray.reports.model_page import default_page, has_model_page, write_model_page
+    from ser_ray.reports.tuning_page import has_tuning_page, write_tuning_page
 
-    if has_model_page(target):
+    if (is_model := has_model_page(target)) or has_tuning_page(target):
         if top or truth:
-            raise UsageError(f"--top and --truth are for scores, and {target} is a model. Leave them out.")
-        page = out or default_page(target)
-        write_model_page(target, page)
+            kind = "a model" if is_model else "a search"
+            raise UsageError(f"--top and --truth are for scores, and {target} is {kind}. Leave them out.")
+        page = out or (default_page(target) if is_model else storage.join(target, "report.html"))
+        (write_model_page if is_model else write_tuning_page)(target, page)
     else:
         page = out or storage.join(target, "report.html")
         write_scores_page(storage.require(target, "scores folder or model"), page, top or 50)

@@ -1,5 +1,5 @@
 """Figures of recognition, with intervals."""
 
-from ser_ray.evaluation.metrics import Interval, Report, measure
+from ser_ray.evaluation.metrics import Interval, Report, compare, measure, unweighted_accuracy
 
-__all__ = ["Interval", "Report", "measure"]
+__all__ = ["Interval", "Report", "compare", "measure", "unweighted_accuracy"]

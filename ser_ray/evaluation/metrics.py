@@ -66,9 +66,8 @@ def measure(
         speakers: speaker of each row [rows], or None.
         seed: of the bootstrap.
     """
-    units, resampled = np.arange(len(y)), "utterances"
-    if speakers is not None and len(set(speakers)) >= MIN_SPEAKERS:
-        units, resampled = np.unique(speakers, return_inverse=True)[1], "speakers"
+    units = _units(y, speakers)
+    resampled = "speakers" if speakers is not None and len(set(speakers)) >= MIN_SPEAKERS else "utterances"
     predicted, k = p.argmax(axis=1), len(labels)
     counts = _confusions(y, predicted, units, k)
     sums = np.hstack([counts.reshape(-1, k * k), _gaps(p.max(axis=1), predicted == y, units)])
@@ -87,6 +86,40 @@ def measure(
         ece=_interval(errors),
         resampled=resampled,
     )
+
+
+def unweighted_accuracy(y: np.ndarray, p: np.ndarray) -> float:
+    """UA (UAR) of probabilities p [rows, labels] against true labels y [rows]."""
+    return float(_ua(_confusions(y, p.argmax(axis=1), np.zeros(len(y), dtype=int), p.shape[1]))[0])
+
+
+def compare(
+    y: np.ndarray, p: np.ndarray, q: np.ndarray, speakers: np.ndarray | None = None, seed: int = 0
+) -> Interval:
+    """How much higher the UA of p is than that of q on the same rows, resampled together.
+
+    Args:
+        y: index of the true label [rows].
+        p: probabilities [rows, labels].
+        q: those of the other.
+        speakers: speaker of each row [rows], or None.
+        seed: of the bootstrap.
+    """
+    units = _units(y, speakers)
+    both = [_confusions(y, each.argmax(axis=1), units, p.shape[1]) for each in (p, q)]
+    shape = (-1, p.shape[1], p.shape[1])
+    totals = [
+        np.concatenate([c.sum(0)[None], *((drawn @ c.reshape(len(c), -1)).reshape(shape) for drawn in draws)])
+        for c, draws in ((c, _draws(len(c), seed)) for c in both)
+    ]
+    return _interval(_ua(totals[0]) - _ua(totals[1]))
+
+
+def _units(y: np.ndarray, speakers: np.ndarray | None) -> np.ndarray:
+    """What the bootstrap draws: the speaker of each row where there are enough, else the row itself."""
+    if speakers is not None and len(set(speakers)) >= MIN_SPEAKERS:
+        return np.asarray(np.unique(speakers, return_inverse=True)[1])
+    return np.arange(len(y))
 
 
 def _draws(units: int, seed: int) -> Iterator[np.ndarray]:

@@ -8,6 +8,7 @@ ENSEMBLE/ensemble.json      members, rule, labels, band, calibration, out-of-fol
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,18 +40,31 @@ from ser_ray.models.normaliser import Groups
 
 @dataclass(frozen=True)
 class Fusion:
-    """A rule made ready: members' p [members, rows, labels] -> calibrated probabilities [rows, labels]."""
+    """A rule made ready: members' p [members, rows, labels] -> calibrated probabilities [rows, labels].
+
+    Above 1 the temperature evens the members' probabilities out before the rule weighs them by how sure they
+    are; below 1 it sharpens them.
+    """
 
     rule: str
     calibration: Calibration
     stacker: Stacker | None = None
+    temperature: float = 1.0
 
     def __call__(self, p: np.ndarray) -> np.ndarray:
         """Fused and calibrated probabilities [rows, labels]."""
+        p = _tempered(p, self.temperature)
         return self.calibration(self.stacker(p) if self.stacker else normalise(RULES[self.rule](p)))
 
 
-def fit_fusion(rule: str, p: np.ndarray, y: np.ndarray, groups: np.ndarray | None, seed: int = 0) -> Fusion:
+def fit_fusion(
+    rule: str,
+    p: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> Fusion:
     """Fit what a rule has to learn, on out-of-fold probabilities.
 
     Args:
@@ -59,12 +73,20 @@ def fit_fusion(rule: str, p: np.ndarray, y: np.ndarray, groups: np.ndarray | Non
         y: index of the true label [rows].
         groups: speaker of each row [rows], or None.
         seed: of the folds inside.
+        temperature: of the members' probabilities.
     """
+    p = _tempered(p, temperature)
     if check_rule(rule) == STACKING:
         fused, stacker = cross_fitted(p, y, groups, seed), fit_stacking(p, y)
     else:
         fused, stacker = normalise(RULES[rule](p)), None
-    return Fusion(rule, fit_calibration(fused, y), stacker)
+    return Fusion(rule, fit_calibration(fused, y), stacker, temperature)
+
+
+def _tempered(p: np.ndarray, temperature: float) -> np.ndarray:
+    if temperature == 1.0:
+        return p
+    return np.stack([Calibration(1 / temperature)(member) for member in p])
 
 
 @dataclass(frozen=True)
@@ -155,6 +177,7 @@ def save_ensemble(ensemble: Ensemble, uri: str) -> None:
             "format": FORMAT,
             "members": list(ensemble.members),
             "rule": ensemble.fusion.rule,
+            "temperature": ensemble.fusion.temperature,
             "calibration": asdict(ensemble.fusion.calibration),
             "labels": list(ensemble.labels),
             "negative": list(ensemble.negative),
@@ -194,13 +217,14 @@ def _read(folder: Path) -> Ensemble:
         labels = tuple(description["labels"])
         if any((m.labels, m.band) != (labels, description["band"]) for m in members.values()):
             raise BadModel(f"the members in {folder} are not those of its ensemble.json. Fuse them again.")
-        known = ("format", "members", "rule", "calibration", "labels", "negative", "band")
+        known = ("format", "members", "rule", "temperature", "calibration", "labels", "negative", "band")
         return Ensemble(
             members=members,
             fusion=Fusion(
                 rule,
                 read_calibration(description["calibration"]),
                 _read_stacker(folder, len(names), len(labels)) if rule == STACKING else None,
+                _read_temperature(description.get("temperature", 1.0)),
             ),
             card={k: v for k, v in description.items() if k not in known},
         )
@@ -212,6 +236,12 @@ def _read(folder: Path) -> Ensemble:
         ) from error
     except Exception as error:  # whatever a corrupt file makes a parser raise
         raise BadModel(f"the ensemble in {folder} is corrupt: {first_line(error)}. Fuse it again.") from error
+
+
+def _read_temperature(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"temperature {value!r}")
+    return float(value)
 
 
 def _read_stacker(folder: Path, members: int, labels: int) -> Stacker:

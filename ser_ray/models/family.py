@@ -31,16 +31,41 @@ class Classifier(Protocol):
 Grow = Callable[..., Iterator[Any]]
 
 
-@dataclass(frozen=True)
-class Family:
+@dataclass(frozen=True, kw_only=True)
+class Tunable:
+    """What has hyperparameters.
+
+    Attributes:
+        name: what the command line calls it.
+        defaults: every hyperparameter with its default.
+        space: search space as plain data: name -> {"type": "log" | "float" | "int" | "choice", ...}.
+    """
+
+    name: str
+    defaults: Mapping[str, Any]
+    space: Mapping[str, Mapping[str, Any]]
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults with `given` in their place, texts converted to the default's type.
+
+        Raises:
+            UsageError: a hyperparameter that it does not have, or of the wrong type.
+        """
+        unknown = sorted(set(given) - set(self.defaults))
+        if unknown:
+            raise UsageError(
+                f"{self.name} has no setting {unknown[0]!r}. It has: {', '.join(self.defaults)}."
+            )
+        return {**self.defaults, **{k: _like(self.defaults[k], v, k) for k, v in given.items()}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(Tunable):
     """One kind of model.
 
     Attributes:
-        name: what `ser-ray train` calls it.
         summary: one line for the help text.
         features: specifications of the features it reads unless told otherwise.
-        defaults: every hyperparameter with its default.
-        space: search space as plain data: name -> {"type": "log" | "float" | "int" | "choice", ...}.
         build: (hyperparameters, seed) -> a classifier.
         save: write a fitted classifier into a folder.
         load: read it back, executing nothing.
@@ -53,11 +78,8 @@ class Family:
         grow: trains step by step.
     """
 
-    name: str
     summary: str
     features: tuple[str, ...]
-    defaults: Mapping[str, Any]
-    space: Mapping[str, Mapping[str, Any]]
     build: Callable[[Mapping[str, Any], int], Classifier]
     save: Callable[[Any, Path], None]
     load: Callable[[Path], Classifier]
@@ -66,19 +88,6 @@ class Family:
     networks: int = 0
     stage: str = ""
     grow: Grow | None = None
-
-    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults with `given` in their place, texts converted to the default's type.
-
-        Raises:
-            UsageError: a hyperparameter that the family does not have, or of the wrong type.
-        """
-        unknown = sorted(set(given) - set(self.defaults))
-        if unknown:
-            raise UsageError(
-                f"{self.name} has no setting {unknown[0]!r}. It has: {', '.join(self.defaults)}."
-            )
-        return {**self.defaults, **{k: _like(self.defaults[k], v, k) for k, v in given.items()}}
 
 
 def _like(default: Any, value: Any, name: str) -> Any:

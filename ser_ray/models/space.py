@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ser_ray.errors import UsageError
-from ser_ray.models.family import Family
+from ser_ray.models.family import Tunable
 
 FEATURE = "feature."  # what the names of a feature's parameters begin with
 RANGES = ("log", "float", "int")
@@ -42,28 +42,35 @@ class Space:
         for combination in product(*values):
             yield dict(zip(self.searched, combination, strict=True))
 
+    def holds(self, settings: Settings) -> bool:
+        """Whether these settings, all that are searched and no other, lie within the space."""
+        return settings.keys() == self.searched.keys() and all(
+            value in d["choices"] if d["type"] == "choice" else d["low"] <= value <= d["high"]
+            for value, d in ((settings[name], d) for name, d in self.searched.items())
+        )
+
     def grid_size(self, points: int) -> int:
         """How many combinations `grid` has."""
         return math.prod(len(_values(dimension, points)) for dimension in self.searched.values())
 
 
-def space_of(family: Family, given: Mapping[str, Any]) -> Space:
-    """The space of a family as a user wants it.
+def space_of(tunable: Tunable, given: Mapping[str, Any]) -> Space:
+    """The space of a family, or of a fusion, as a user wants it.
 
     Args:
-        family: whose space it is.
+        tunable: whose space it is.
         given: name -> a value that fixes it, a list of values, or a dimension, of which what is left out is
-            the family's own.
+            its own.
 
     Raises:
         UsageError: a name that is no setting, nothing left to search, or no such dimension.
     """
-    searched: dict[str, Dimension] = dict(family.space)
+    searched: dict[str, Dimension] = dict(tunable.space)
     fixed: Settings = {}
     for name, wanted in given.items():
-        if not name.startswith(FEATURE) and name not in family.defaults:
+        if not name.startswith(FEATURE) and name not in tunable.defaults:
             raise UsageError(
-                f"{family.name} has no setting {name!r}. It has: {', '.join(family.defaults)}; "
+                f"{tunable.name} has no setting {name!r}. It has: {', '.join(tunable.defaults)}; "
                 f"parameters of a feature begin with {FEATURE!r}."
             )
         own = searched.pop(name, {})
@@ -78,7 +85,7 @@ def space_of(family: Family, given: Mapping[str, Any]) -> Space:
     if not searched:
         raise UsageError("nothing is left to search: every setting is fixed. Leave one open.")
     own_fixed = {name: value for name, value in fixed.items() if not name.startswith(FEATURE)}
-    typed = family.settings(own_fixed)
+    typed = tunable.settings(own_fixed)
     return Space(searched, {name: typed.get(name, value) for name, value in fixed.items()})
 
 
@@ -108,4 +115,5 @@ def _values(dimension: Dimension, points: int) -> list[Any]:
         return list(dimension["choices"])
     ends = float(dimension["low"]), float(dimension["high"])
     spaced = np.geomspace(*ends, points) if kind == "log" else np.linspace(*ends, points)
+    spaced = spaced.clip(*ends)  # rounding may lead beyond them
     return list(dict.fromkeys(round(value) if kind == "int" else float(value) for value in spaced))

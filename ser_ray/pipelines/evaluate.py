@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from typing import Any
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Tested:
+class Tested:
     """What one member gave in one fold: out of fold for the rows `predicted`, and for the test rows."""
 
     predicted: np.ndarray
@@ -101,19 +101,38 @@ def evaluate(
         BadManifest: the rows cannot be divided so.
     """
     check_protocol(protocol)
+    for member in candidates.values():
+        fits_of(family(member.family), member.settings, inner_folds)
+    connect()
+    data = datasets_of(candidates, manifest, store, progress)
+    first = next(iter(data.values()))
+    divided = split(protocol, first.rows, seed, folds)
+    results = predicted_members(candidates, data, divided, seed, inner_folds, progress)
+    outputs = _outputs(divided, list(candidates), results, first, seed)
+    tested = np.concatenate([fold.test for fold in divided])
+    found = audit(first.rows, divided, protocol, [_hash(x) for x in first.X])
+    verdict = _verdict(found, candidates)
+    return _evaluation(first, tested, outputs, [f.name for f in divided], seed, found, verdict)
+
+
+def predicted_members(
+    candidates: Mapping[str, Candidate],
+    data: Mapping[str, Dataset],
+    divided: list[Fold],
+    seed: int,
+    inner_folds: int,
+    progress: Progress = quiet,
+) -> dict[tuple[str, str], Tested]:
+    """Each member trained anew in each fold, on Ray, by the names of fold and member."""
     kinds = {name: family(member.family) for name, member in candidates.items()}
     epochs_each = [
         epochs_of(kinds[n], m.settings) * fits_of(kinds[n], m.settings, inner_folds)
         for n, m in candidates.items()
     ]
-    connect()
-    data = _datasets(candidates, manifest, store, progress)
-    first = next(iter(data.values()))
-    divided = split(protocol, first.rows, seed, folds)
     tasks = [(fold, name) for fold in divided for name in candidates]
     epochs = Epochs(len(divided) * sum(epochs_each), progress)
 
-    def run(task: tuple[Fold, str]) -> _Tested:
+    def run(task: tuple[Fold, str]) -> Tested:
         fold, name = task
         member, rows = candidates[name], data[name]
         kind, voices = kinds[name], rows.voices
@@ -121,15 +140,10 @@ def evaluate(
             kind, member.settings, rows, fold.train, member.normalisation, seed, map, inner_folds, epochs.tell
         )
         tested = trained.predict_proba(rows.X[fold.test], None if voices is None else voices[fold.test])
-        return _Tested(fold.train[trained.predicted], trained.out_of_fold, tested)
+        return Tested(fold.train[trained.predicted], trained.out_of_fold, tested)
 
     done = parallel_map(run, tasks, lambda task: kinds[task[1]].deep, epochs.show)
-    results = dict(zip([(f.name, n) for f, n in tasks], done, strict=True))
-    outputs = _outputs(divided, list(candidates), results, first, seed)
-    tested = np.concatenate([fold.test for fold in divided])
-    found = audit(first.rows, divided, protocol, [_hash(x) for x in first.X])
-    verdict = _verdict(found, candidates)
-    return _evaluation(first, tested, outputs, [f.name for f in divided], seed, found, verdict)
+    return dict(zip([(f.name, n) for f, n in tasks], done, strict=True))
 
 
 def evaluate_unseen(
@@ -149,7 +163,7 @@ def evaluate_unseen(
             f"{len(heard)} of these utterances trained the model, such as {min(heard)}. Use --protocol loso."
         )
     candidates = {n: Candidate.of(m) for n, m in ensemble.members.items()}
-    data = _datasets(candidates, known, store, progress)
+    data = datasets_of(candidates, known, store, progress)
     first = next(iter(data.values()))
     members = {n: m.predict_proba(data[n].X, data[n].voices) for n, m in ensemble.members.items()}
     p = np.stack(list(members.values()))
@@ -174,7 +188,7 @@ def evaluate_unseen(
     return _evaluation(relabelled, np.arange(len(y)), outputs, [UNSEEN], 0, found, verdict)
 
 
-def _datasets(
+def datasets_of(
     candidates: Mapping[str, Candidate], manifest: pa.Table, store: str, progress: Progress
 ) -> dict[str, Dataset]:
     """One dataset for each member, all of the same rows."""
@@ -193,10 +207,20 @@ def _datasets(
     return {name: loaded[member.features] for name, member in candidates.items()}
 
 
+def common_rows(members: Sequence[Tested]) -> np.ndarray:
+    """Rows that all members predicted out of fold, ascending."""
+    return np.asarray(reduce(np.intersect1d, [member.predicted for member in members]))
+
+
+def out_of_fold_of(members: Sequence[Tested], rows: np.ndarray) -> np.ndarray:
+    """What the members gave for rows that all of them predicted [members, rows, labels]."""
+    return np.stack([m.out_of_fold[np.searchsorted(m.predicted, rows)] for m in members])
+
+
 def _outputs(
     divided: list[Fold],
     names: list[str],
-    results: Mapping[tuple[str, str], _Tested],
+    results: Mapping[tuple[str, str], Tested],
     data: Dataset,
     seed: int,
 ) -> dict[str, np.ndarray]:
@@ -207,14 +231,14 @@ def _outputs(
         outer = np.stack([member.tested for member in found])
         for k, name in enumerate(names):
             outputs.setdefault(name, []).append(outer[k])
-        common = reduce(np.intersect1d, [member.predicted for member in found])
+        common = common_rows(found)
         if len(names) > 1 and len(common):
             if np.bincount(data.y[common], minlength=len(data.labels)).min() < 2:
                 raise BadManifest(
                     "the held-out slices hold too little of some emotion to fuse by. Use more --inner-folds, "
                     "or --set held_out=0.2."
                 )
-            inner = np.stack([m.out_of_fold[np.searchsorted(m.predicted, common)] for m in found])
+            inner = out_of_fold_of(found, common)
             groups = None if data.speakers is None else data.speakers[common]
             for rule in (*RULES, STACKING):
                 fusion = fit_fusion(rule, inner, data.y[common], groups, seed)

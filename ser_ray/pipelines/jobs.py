@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import fields
 from typing import Any, ClassVar, Literal, Self
 
 import yaml
@@ -11,17 +12,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ser_ray import storage
 from ser_ray.corpora import read_manifest
-from ser_ray.errors import OutputConflict, RunFailed, SerRayError, UsageError
-from ser_ray.models import save_model
+from ser_ray.errors import MissingInput, OutputConflict, RunFailed, SerRayError, UsageError
+from ser_ray.models import FAMILIES, save_model
 from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.models.training import INNER_FOLDS
 from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.contest import contest
 from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.score import score
+from ser_ray.pipelines.search import SearchOptions
 from ser_ray.pipelines.shard import ScoreOptions
 from ser_ray.pipelines.tracking import tracker
 from ser_ray.pipelines.train import train
+from ser_ray.pipelines.tune import TuneRequest, tune
+from ser_ray.pipelines.tune_fusion import FUSION, FusionRequest, tune_fusion
+from ser_ray.pipelines.tuned import REQUEST
 
 
 class Job(BaseModel):
@@ -135,6 +141,70 @@ class TrainJob(Job):
         return Workers(self.workers, place, stream=self.stream)
 
 
+class TuneJob(Job):
+    """Search for better settings of a family, of a fusion, or of all families under one budget."""
+
+    verb = "tune"
+
+    family: str | None = None  # or `fusion`; None: a contest of families
+    families: list[str] = []  # of the contest; none: all that there are
+    members: str | None = None  # of the fusion: families a,b,c, or an ensemble directory
+    manifest: str
+    store: str
+    out: str
+    features: list[str] = []
+    band: Literal["wide", "telephone"] | None = None
+    space: dict[str, Any] = {}  # fixes, lists, narrows or replaces what is searched; by family in a contest
+    normalise: str = NONE
+    seed: int = 0
+    inner_folds: int = Field(INNER_FOLDS, ge=2)
+    outer: str | None = None  # protocol by which the search itself is measured
+    outer_folds: int = Field(5, ge=2)
+    samples: int = Field(50, ge=1)
+    time_s: float | None = Field(None, gt=0)
+    searcher: Literal["optuna", "random", "grid"] = "optuna"
+    scheduler: Literal["asha", "pbt", "none"] = "asha"
+    points: int = Field(3, ge=2)  # of each range in a grid
+    at_once: int | None = Field(None, ge=1)  # trials side by side; None: as the cluster has CPUs or GPUs
+    gpu_share: float = Field(1.0, gt=0, le=1)  # of a GPU for each trial of a network
+    log: str | None = None  # tensorboard:FOLDER or mlflow:URI
+    resume: bool = False
+    overwrite: bool = False
+
+    def work(self, progress: Progress) -> dict[str, Any]:
+        """Search, or go on, and sum up."""
+        manifest = read_manifest(self.manifest)
+        self._make_room()
+        shared = {
+            name: getattr(self, name)
+            for name in ("space", "normalise", "inner_folds", "outer", "outer_folds")
+        }
+        shared["options"] = SearchOptions(**{f.name: getattr(self, f.name) for f in fields(SearchOptions)})
+        name = f"tune-{self.family or 'all'}-{storage.name(self.out)}"
+        with tracker(self.log, name, self.space) as track:
+            if self.family == FUSION:
+                if not self.members or self.features or self.band:
+                    raise UsageError("a fusion is tuned of members, which have their own features and band.")
+                return tune_fusion(
+                    FusionRequest(self.members, **shared), manifest, self.store, self.out, progress, track
+                )
+            if self.members:
+                raise UsageError("members are for the fusion. Tune `fusion`, or leave them out.")
+            request = TuneRequest(self.family or "", self.features, self.band, **shared)
+            if self.family:
+                return tune(request, manifest, self.store, self.out, progress, track)
+            if self.outer:
+                raise UsageError("a contest has no outer folds. Tune the winner with --outer.")
+            return contest(self.families or list(FAMILIES), request, manifest, self.store, self.out, progress)
+
+    def _make_room(self) -> None:
+        if self.resume and not storage.exists(storage.join(self.out, REQUEST)):
+            raise MissingInput(f"{self.out} holds no search to go on with. Leave out --resume.")
+        if not self.resume:
+            check_vacant(self.out, REQUEST, self.overwrite, "--resume goes on with it")
+            storage.remove(self.out)
+
+
 class ScoreJob(Job):
     """Score an archive of calls."""
 
@@ -176,8 +246,14 @@ class ScoreJob(Job):
             )
 
 
-def check_vacant(uri: str, marker: str, overwrite: bool) -> None:
+def check_vacant(uri: str, marker: str, overwrite: bool, other: str = "Choose another -o") -> None:
     """Make sure that writing a directory at `uri` destroys nothing that was not meant.
+
+    Args:
+        uri: where.
+        marker: file in it by which a directory of this kind is known.
+        overwrite: it may be replaced.
+        other: what else can be done, for the message.
 
     Raises:
         OutputConflict: something is there, and it is either foreign (no `marker` in it) or kept.
@@ -192,7 +268,7 @@ def check_vacant(uri: str, marker: str, overwrite: bool) -> None:
             f"{uri} exists and is not a folder of this kind (no {marker}). Choose another -o."
         )
     if not overwrite:
-        raise OutputConflict(f"{uri} exists. Choose another -o, or pass --overwrite to replace it.")
+        raise OutputConflict(f"{uri} exists. {other}, or pass --overwrite to replace it.")
 
 
 def run_file(kind: type[Job], arguments: list[str]) -> int:
@@ -226,13 +302,23 @@ def read_job(kind: type[Job], config: str) -> Job:
         MissingInput: no such file.
         UsageError: not YAML, or options that the job does not have.
     """
+    return kind.of(**read_options(config, "job file"))
+
+
+def read_options(uri: str, what: str) -> dict[str, Any]:
+    """The names and values in a YAML file.
+
+    Raises:
+        MissingInput: no such file.
+        UsageError: it is not YAML, or holds something else.
+    """
     try:
-        options = yaml.safe_load(storage.read_bytes(storage.require(config, "job file")))
+        options = yaml.safe_load(storage.read_bytes(storage.require(uri, what)))
     except yaml.YAMLError as error:
-        raise UsageError(f"{config} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(options, dict):
-        raise UsageError(f"{config} should hold options, one `name: value` a line.")
-    return kind.of(**options)
+        raise UsageError(f"{uri} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
+        raise UsageError(f"{uri} should hold options, one `name: value` a line.")
+    return options
 
 
 def _print_progress(done: int, total: int, counted: str) -> None:

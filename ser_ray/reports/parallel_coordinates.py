@@ -1,6 +1,6 @@
-"""Parallel coordinates (Inselberg, 1985): the settings of a search, an axis each, and the UA that came of them.
+"""The drawings of a search: its course, and parallel coordinates of what it tried (Inselberg, 1985).
 
-The axes lie under one another, so that on a phone too each is as long as the screen is wide.
+The parallel axes lie under one another, so that on a phone too each is as long as the screen is wide.
 """
 
 from __future__ import annotations
@@ -8,20 +8,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat, Json
 
-from ser_ray.reports.plot import MOST_STEPS, Axis, line, plot, round_axis
+from ser_ray.reports.plot import MOST_STEPS, Axis, Point, counting_axis, dot, line, plot, round_axis
 from ser_ray.reports.timeline import html_text
 
 Value = bool | int | FiniteFloat | str | None
+Settings = Mapping[str, Value]
+Share = Annotated[float, Field(ge=0, le=1)]
+Status = Literal["done", "stopped", "failed"]
 
-PITCH = 58  # px between two axes
+MOST_LINES = 300  # drawn over the axes
+HEIGHT = 260  # px, of the course
+PITCH = 76  # px between two axes
 SHADES = 8  # of UA; the style sheet has a class for each
-NEAR = 12  # % of an axis; a round tick nearer to its end gives way to that
-LETTERS = 46  # of the choices of one axis, beside one another on a phone
+FAN = 0.5  # of the room of a choice, over which its lines lie by their UA
+MANY = 100  # lines, from which on they are drawn thinner
+NEAR = 10  # % of an axis; a round tick nearer to its end gives way to that
+LETTERS = 40  # of the choices of one axis, beside one another on a phone
 NAME = 26  # letters of a setting's name
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
@@ -58,6 +66,11 @@ class Dimension:
             return Axis(math.log10(self.low), math.log10(self.high), ()).place(math.log10(held))
         return Axis(self.low, self.high, ()).place(held)
 
+    @property
+    def room(self) -> float:
+        """How much of the axis each choice has, in %; none where it is of numbers."""
+        return 100 / len(self.choices) if self.type == "choice" else 0.0
+
     def at_edge(self, value: Value) -> bool:
         """Whether a number lies within 1 % of an end of its axis, so that better ones may lie beyond."""
         place = None if self.type == "choice" or self.low == self.high else self.place(value)
@@ -68,6 +81,8 @@ class Dimension:
         """Places in % with their texts: the choices, or both ends and round numbers between them."""
         if self.type == "choice":
             shown: Sequence[Value] = self.choices
+        elif self.low == self.high:
+            shown = [self.low]
         else:
             between = [v for v in self._round_numbers() if NEAR < (self.place(v) or 0) < 100 - NEAR]
             shown = list(dict.fromkeys((self.low, *between, self.high)))
@@ -82,13 +97,34 @@ class Dimension:
 
 
 @dataclass(frozen=True)
-class Course:
-    """One line over all axes: `title` is told on hovering, `ua` a fraction."""
+class Measured:
+    """Settings and their UA over the inner folds; `spread` is its standard deviation over them."""
 
-    css_class: str
-    title: str
-    values: Mapping[str, Value]
-    ua: float
+    settings: Settings
+    ua: Share
+    spread: FiniteFloat | None = None
+    trial: str = "defaults"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A row of trials.parquet; `share` is how much of the full training it got."""
+
+    trial: str
+    status: Status
+    ua: Share | None
+    spread: FiniteFloat | None
+    share: FiniteFloat | None
+    seconds: FiniteFloat | None
+    ended: datetime
+    error: str | None
+    settings: Json[Settings]
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in words."""
+        early = "early" if self.share is None else f"at {100 * self.share:.3g} %"
+        return f"stopped {early}" if self.status == "stopped" else self.status
 
 
 def value_text(value: Value) -> str:
@@ -115,39 +151,133 @@ def held(axis: Axis, ua: float) -> float:
     return max(axis.place(100 * ua), 0.0)
 
 
-def parallel_coordinates(space: Mapping[str, Dimension], courses: Sequence[Course], ua: Axis) -> str:
-    """An axis for each setting and the last for UA, and a line for each course, the last one on top.
+def best_so_far(trials: Sequence[Trial]) -> list[float | None]:
+    """The best UA of all trials done up to each one; None before the first."""
+    best: list[float | None] = []
+    for trial in trials:
+        last = best[-1] if best else None
+        better = trial.status == "done" and trial.ua is not None and (last is None or trial.ua > last)
+        best.append(trial.ua if better else last)
+    return best
 
-    The line's class is its own and `q0` to `q7` by its UA; a course without a place on each axis is left
-    out.
+
+def search_course(trials: Sequence[Trial], best: Measured, default: Measured | None, y: Axis) -> str:
+    """A dot for each trial in order of its end, the line of the best so far, and that of the defaults.
+
+    Args:
+        trials: one at least, in order of their end.
+        best: its dot stands out.
+        default: where the defaults were measured.
+        y: axis of UA, as `ua_axis` makes it.
     """
+    x, bests = counting_axis(1, len(trials)), best_so_far(trials)
+    steps: list[Point] = []
+    for order, ua in enumerate(bests, 1):
+        if ua is not None and (not steps or ua != bests[order - 2] or order == len(bests)):
+            corner = [(x.place(order), steps[-1][1])] if steps else []
+            steps += [*corner, (x.place(order), held(y, ua))]
+    told = "none done" if bests[-1] is None else f"{100 * bests[-1]:.1f} % in the end"
+    keys, shapes = f"<span><i></i>best so far: {told}</span>", ""
+    if default:
+        level = f"{100 - held(y, default.ua):.2f}%"
+        shapes = f'<line class="default" x2="100%" y1="{level}" y2="{level}"/>'
+        keys += f'<span><i class="default"></i>defaults: {100 * default.ua:.1f} %</span>'
+    shapes += line("so-far", list(dict.fromkeys(steps))) if steps else ""
+    shapes += "".join(_mark(t, x.place(k), y, t.trial == best.trial) for k, t in enumerate(trials, 1))
+    shown = {trial.status: trial.outcome.partition(" at ")[0] for trial in trials}
+    keys += "".join(f'<span><i class="dot {status}"></i>{text}</span>' for status, text in shown.items())
+    drawn = plot("course", f"Best UA so far by trials ended: {told}.", HEIGHT, x, y, shapes)
+    return f'<figure><figcaption>{keys}</figcaption>{drawn}</figure><p class="axis-title">trials ended</p>'
+
+
+def parallel_coordinates(
+    space: Mapping[str, Dimension],
+    trials: Sequence[Trial],
+    best: Measured,
+    default: Measured | None,
+    axis: Axis,
+) -> tuple[str, int]:
+    """An axis for each setting and the last for UA, and a line for each trial that has a place on all.
+
+    Its colour is that of its UA, and by its UA it lies left or right within a choice. Of very many trials
+    some are drawn, evenly from the worst to the best.
+
+    Args:
+        space: setting -> what it was chosen from.
+        trials: in any order.
+        best: drawn on top of all.
+        default: drawn below the best, where the defaults lie within the space.
+        axis: of UA, as `ua_axis` makes it.
+
+    Returns:
+        The drawing, and how many trials it shows.
+    """
+    able = sorted((t for t in trials if _drawable(space, t)), key=lambda t: (t.ua or 0, t.trial))
+    drawn = _evenly(able)
+    lines = "".join(_line(space, t, f"{_shade(axis, t.ua or 0)} {t.status}", axis) for t in drawn)
+    lines += "".join(
+        _line(space, measured, css_class, axis)
+        for css_class, measured in (("default", default), ("best", best))
+        if measured and _drawable(space, measured)
+    )
     rows = len(space)
-    names = [*(html_text(_short(name, NAME)) for name in space), "<tspan>UA</tspan>"]
-    axes = Axis(0, rows, tuple((rows - row, name) for row, name in enumerate(names)))
-    lines = "".join(_line(space, course, ua) for course in courses)
-    texts = "".join(_texts(dimension, row / rows) for row, dimension in enumerate(space.values()))
-    texts += "".join(_tick(ua.place(value), 1.0, 16, text) for value, text in ua.ticks)
+    axes = Axis(0, rows, tuple((row, "") for row in range(rows + 1)))
+    texts = "".join(
+        f'<text class="y" x="-8" y="{100 * row / rows:.2f}%" dy=".35em">{html_text(name)}</text>'
+        for row, name in enumerate([*(_short(name, NAME) for name in space), "UA"])
+    )
+    texts += "".join(_texts(dimension, row / rows) for row, dimension in enumerate(space.values()))
+    texts += "".join(_tick(axis.place(value), 1.0, 16, text) for value, text in axis.ticks)
     label = f"Parallel coordinates of {', '.join(space)} and UA; the numbers are in the table of all trials."
-    return plot("coordinates", label, PITCH * rows, Axis(0, 1, ()), axes, lines + texts)
+    shapes = f'{lines}<g class="ticks">{texts}</g>'
+    scale = "".join(f'<i class="box q{k}"></i>' for k in range(SHADES))
+    ends = axis.ticks[0][1], axis.ticks[-1][1]
+    keys = f'<span>UA {ends[0]} <i class="scale">{scale}</i> {ends[1]}</span>'
+    keys += '<span><i class="best"></i>best</span>'
+    keys += '<span><i class="default"></i>defaults</span>' * (default is not None)
+    keys += '<span><i class="dotted"></i>stopped early</span>' * any(t.status == "stopped" for t in drawn)
+    css_class = "coordinates" + " many" * (len(drawn) > MANY)
+    picture = plot(css_class, label, PITCH * rows, Axis(0, 1, ()), axes, shapes)
+    return f"<figure><figcaption>{keys}</figcaption>{picture}</figure>", len(drawn)
 
 
-def shade(axis: Axis, ua: float) -> str:
+def _mark(trial: Trial, left: float, y: Axis, best: bool) -> str:
+    title = f"{trial.trial}, {trial.outcome}"
+    if trial.ua is None:
+        drawn = f'<text class="x failed" x="{left:.2f}%" y="100%" dy=".3em">×</text>'
+    else:
+        title += f": UA {100 * trial.ua:.1f} %"
+        drawn = dot(trial.status + " best" * best, (left, held(y, trial.ua)))
+    return f"<g><title>{html_text(title)}</title>{drawn}</g>"
+
+
+def _evenly(trials: Sequence[Trial]) -> list[Trial]:
+    last = len(trials) - 1
+    if last < MOST_LINES:
+        return list(trials)
+    return [trials[round(k * last / (MOST_LINES - 1))] for k in range(MOST_LINES)]
+
+
+def _shade(axis: Axis, ua: float) -> str:
     """The class of a UA's colour, `q0` for the lowest."""
     return f"q{min(int(held(axis, ua) / 100 * SHADES), SHADES - 1)}"
 
 
-def drawable(space: Mapping[str, Dimension], values: Mapping[str, Value]) -> bool:
-    """Whether a course has a place on each axis."""
-    return all(name in values and d.place(values[name]) is not None for name, d in space.items())
+def _drawable(space: Mapping[str, Dimension], of: Measured | Trial) -> bool:
+    """Whether it has a UA and a place on each axis."""
+    places = [d.place(of.settings[name]) if name in of.settings else None for name, d in space.items()]
+    return of.ua is not None and None not in places
 
 
-def _line(space: Mapping[str, Dimension], course: Course, ua: Axis) -> str:
-    if not drawable(space, course.values):
-        return ""
-    places = [dimension.place(course.values[name]) or 0.0 for name, dimension in space.items()]
-    points = [(place, 100 - 100 * row / len(space)) for row, place in enumerate(places)]
-    path = line(f"{course.css_class} {shade(ua, course.ua)}".strip(), [*points, (held(ua, course.ua), 0.0)])
-    return f"<g><title>{html_text(course.title)}</title>{path}</g>"
+def _line(space: Mapping[str, Dimension], of: Measured | Trial, css_class: str, axis: Axis) -> str:
+    end = held(axis, of.ua or 0)
+    points = [
+        ((d.place(of.settings[name]) or 0.0) + d.room * FAN * (end / 100 - 0.5), 100 - 100 * row / len(space))
+        for row, (name, d) in enumerate(space.items())
+    ]
+    path = line(css_class, [*points, (end, 0.0)])
+    values = ", ".join(f"{name} {value_text(of.settings[name])}" for name in space)
+    return f"<g><title>{html_text(f'{of.trial}: UA {100 * (of.ua or 0):.1f} %; {values}')}</title>{path}</g>"
 
 
 def _texts(dimension: Dimension, down: float) -> str:

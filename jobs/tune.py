@@ -1,0 +1,8 @@
+"""The job `tune`: python jobs/tune.py CONFIG.yaml, here or through `ray job submit`."""
+
+import sys
+
+from ser_ray.pipelines.jobs import TuneJob, run_file
+
+if __name__ == "__main__":
+    sys.exit(run_file(TuneJob, sys.argv[1:]))
