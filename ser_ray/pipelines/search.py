@@ -137,7 +137,7 @@ def search(
         num_samples=wanted,
         max_concurrent_trials=None if scheduler == "pbt" else min(options.at_once or most, most),
         time_budget_s=options.time_s,
-        reuse_actors=scheduler != "pbt",
+        reuse_actors=True,
         scheduler=_scheduler(scheduler, space, mutable, records.trials, options.seed),
         search_alg=BasicVariantGenerator(points_to_evaluate=queue, random_state=options.seed)
         if scheduler == "pbt"

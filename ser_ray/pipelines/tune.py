@@ -208,7 +208,8 @@ def prepare(
         check_protocol(request.outer)
     kind = family(request.family)
     space = space_of(kind, request.space or {})
-    chosen = feature_variants(space, chosen_features(kind.name, request.features, request.band))
+    usual = chosen_features(kind.name, request.features, request.band)
+    chosen = feature_variants(space, usual)
     normalisation = normalisations.get(request.normalise)
     rows = labelled(manifest, "tuning")
     for features in chosen.values():
@@ -227,7 +228,7 @@ def prepare(
         request.options.seed,
         normalisation,
     )
-    return Prepared(kind, space, chosen, defaults_of(kind, space, next(iter(chosen.values()))), objective)
+    return Prepared(kind, space, chosen, defaults_of(kind, space, usual), objective)
 
 
 def feature_variants(space: Space, chosen: Sequence[Feature]) -> dict[Key, tuple[Feature, ...]]:

@@ -1,7 +1,8 @@
 """Convolutions over coefficients and time on 2.5 s of MFCC: `cnn2d`, `cnn2d_lstm`, `cnn2d_bilstm`.
 
 The three differ only in what stands between the last convolution and the dense layer: all of its frames in
-a row, or the last state of a recurrent layer that reads them, channels and coefficients side by side.
+a row, or the last state of a recurrent layer that reads them, channels and coefficients side by side. The
+dense layer is batch-normalised like the convolutions.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def _build(
         frames=-(-window.frames // shrink),
         dropout=settings["dropout"],
         hidden=widths("hidden", settings["hidden"]),
+        norm=True,
     )
     return Convolutional2d(window, ConvStack(*blocks), head)
 
