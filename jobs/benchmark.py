@@ -3,6 +3,7 @@
 python jobs/benchmark.py features manifest.parquet [--files 200] [--repeats 3]
 python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
 python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
+python jobs/benchmark.py tune manifest.parquet --store STORE [--trials 60]
 python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
 """
 
@@ -18,6 +19,7 @@ from ser_ray.errors import SerRayError
 from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
 from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.training_benchmark import benchmark_train
+from ser_ray.pipelines.tuning_benchmark import benchmark_tune
 
 
 def main() -> int:
@@ -41,7 +43,11 @@ def main() -> int:
     train.add_argument("--family", default="cnn1d")
     train.add_argument("--epochs", type=int, default=6)
     train.add_argument("--workers", type=int, default=1)
-    for verb in (features, extract, train, score):
+    tune = verbs.add_parser("tune", help="trials of the svm beside a plain scikit-learn loop")
+    tune.add_argument("manifest")
+    tune.add_argument("--store", required=True, help="feature store")
+    tune.add_argument("--trials", type=int, default=60)
+    for verb in (features, extract, train, tune, score):
         verb.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     try:
@@ -58,6 +64,9 @@ def main() -> int:
             figures = benchmark_train(
                 manifest, given.store, given.family, given.epochs, given.repeats, given.workers
             )
+        elif given.verb == "tune":
+            manifest = read_manifest(given.manifest)
+            figures = benchmark_tune(manifest, given.store, given.trials, given.repeats)
         else:
             figures = benchmark_score(given.archive, given.model, given.repeats)
     except SerRayError as error:
