@@ -38,6 +38,9 @@ def _grow(
     """See `models.family.Grow`; groups and state are not used."""
     forest.set_params(warm_start=True)
     for count in counts:
+        if forest.n_estimators == count and hasattr(forest, "estimators_"):
+            yield  # few trees, of which two shares are the same number
+            continue
         with warnings.catch_warnings():  # of weights that would change with other rows; these are the same
             warnings.filterwarnings("ignore", message="class_weight presets")
             forest.set_params(n_estimators=count).fit(X, y)

@@ -141,7 +141,7 @@ def search(
         scheduler=_scheduler(scheduler, space, mutable, records.trials, options.seed),
         search_alg=BasicVariantGenerator(points_to_evaluate=queue, random_state=options.seed)
         if scheduler == "pbt"
-        else _searcher(space, options, queue, records.trials),
+        else searcher_of(space, options, queue, records.trials),
     )
     work = {"asha": RUNGS, "pbt": tuple(range(1, STEPS + 1))}.get(scheduler, (1,))
     with tempfile.TemporaryDirectory(prefix="ser-ray-tune-") as scratch:
@@ -151,7 +151,7 @@ def search(
                 tune.with_parameters(try_settings, objective=objective, work=work, keeps=scheduler == "pbt"),
                 {"cpu": 1, "gpu": options.gpu_share} if gpus else {"cpu": 1},
             ),
-            param_space=_domains(space) if scheduler == "pbt" else {},
+            param_space=domains_of(space) if scheduler == "pbt" else {},
             tune_config=config,
             run_config=tune.RunConfig(
                 name="search",
@@ -179,7 +179,7 @@ def importance(space: Space, trials: Sequence[Trial]) -> dict[str, float] | None
     done = [t for t in trials if t.status == "done"]
     if len(done) < 10 or len({t.ua for t in done}) < 2 or len(space.searched) < 2:
         return None
-    distributions = OptunaSearch.convert_search_space(_domains(space))
+    distributions = OptunaSearch.convert_search_space(domains_of(space))
     study = optuna.create_study(direction="maximize")
     for trial in done:
         study.add_trial(
@@ -191,7 +191,7 @@ def importance(space: Space, trials: Sequence[Trial]) -> dict[str, float] | None
     }
 
 
-def _domains(space: Space) -> dict[str, Any]:
+def domains_of(space: Space) -> dict[str, Any]:
     """The space as Ray Tune has it."""
     made: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "log": lambda d: tune.loguniform(d["low"], d["high"]),
@@ -215,7 +215,7 @@ def _queue(space: Space, options: SearchOptions, first: Sequence[Settings]) -> l
     return [settings for settings in first if space.holds(settings)]
 
 
-def _searcher(
+def searcher_of(
     space: Space, options: SearchOptions, queue: Sequence[Settings], known: Sequence[Trial]
 ) -> OptunaSearch:
     """Optuna, told of what is known."""
@@ -226,7 +226,7 @@ def _searcher(
     }
     done = [t.settings for t in known]
     searcher = OptunaSearch(
-        OptunaSearch.convert_search_space(_domains(space)),
+        OptunaSearch.convert_search_space(domains_of(space)),
         metric=METRIC,
         mode="max",
         sampler=samplers.get(options.searcher, samplers["random"])(),
@@ -252,7 +252,7 @@ def _scheduler(
                 asha.on_trial_result(None, stub, {WORK: work, METRIC: ua})
         return asha
     if name == "pbt":
-        domains = _domains(space)
+        domains = domains_of(space)
         return PopulationBasedTraining(
             time_attr=WORK,
             perturbation_interval=1,
