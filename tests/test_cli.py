@@ -51,6 +51,8 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
     table = pq.read_table(corpus)
     pq.write_table(table.drop(["uri"]), tmp / "no-uri.parquet")
     pq.write_table(pa.concat_tables([table, table]), tmp / "twice.parquet")
+    (tmp / "space.yaml").write_text("C: {low: 10, high: 1}\n")
+    (tmp / "best.yaml").write_text("family: mlp\nsettings: {}\n")
     s, o = ["--store", tmp / "store"], ["-o", tmp / "out"]
     return {
         "no verb like it": (["scores"], "No such command"),
@@ -78,6 +80,18 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
         "family": (["train", "forest", corpus, *s, *o], "random_forest"),
         "setting": (["train", "svm", corpus, *s, *o, "--set", "D=1"], "C"),
         "band": (["train", "svm", corpus, *s, *o, "--band", "phone"], "telephone"),
+        "another family's settings": (
+            ["train", "svm", corpus, *s, *o, "--config", tmp / "best.yaml"],
+            "of the family mlp",
+        ),
+        "tune nothing": (["tune", corpus, *s, *o], "give a family and a manifest"),
+        "tune nowhere": (["tune", "svm", corpus, *s], "-o is missing"),
+        "tune a space": (["tune", "svm", corpus, *s, *o, "--space", tmp / "space.yaml"], "from 10 to 1"),
+        "tune all fixed": (["tune", "svm", corpus, *s, *o, "--set", "C=1", "--set", "gamma=1"], "nothing"),
+        "go on with nothing": (["tune", "svm", corpus, *s, *o, "--resume"], "Leave out --resume"),
+        "fusion of nobody": (["tune", "fusion", corpus, *s, *o], "tuned of members"),
+        "members of no fusion": (["tune", "svm", corpus, *s, *o, "--members", "svm"], "for the fusion"),
+        "too small a contest": (["tune", "--all", corpus, *s, *o, "--samples", "5"], "too few"),
         "occupied output": (["train", "svm", corpus, *s, "-o", tmp / "occupied"], "another -o"),
         "rule": (["fuse", "a", "b", *o, "--rule", "papers"], "paper"),
         "one model": (["fuse", tmp / "empty", *o], "two models"),
@@ -160,6 +174,40 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
 
 
+def test_tune_train_with_what_it_found_and_report_by_command(
+    corpus: str,
+    local_ray: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, store = tmp_path / "tuned", tmp_path / "store"
+    (tmp_path / "space.yaml").write_text("C: [1, 10]\n")
+    tune = ["tune", "svm", corpus, "--store", store, "-o", out, "--inner-folds", 2, "--set", "gamma=0.5"]
+    tune += ["--space", tmp_path / "space.yaml"]
+    code, said, err = run(capsys, monkeypatch, *tune)
+    assert code == 0, err
+    assert "2 trials to the end, 0 stopped, 0 failed" in said
+    assert "2/2 trials" in err
+    assert "<svg" in (out / "report.html").read_text()
+    code, _, err = run(capsys, monkeypatch, *tune)
+    assert code == 2
+    assert "--resume goes on with it, or pass --overwrite" in err
+    code, again, _ = run(capsys, monkeypatch, *tune, "--resume", "--json")
+    assert (code, json.loads(again)["trials"]["done"]) == (0, 2)
+    config = ["--store", store, "--config", out / "best.yaml", "--inner-folds", 2]
+    code, _, err = run(capsys, monkeypatch, "train", "svm", corpus, "-o", tmp_path / "svm", *config)
+    assert code == 0, err
+    found = json.loads(again)["best"]["settings"]
+    assert json.loads((tmp_path / "svm" / "model.json").read_text())["settings"] == found
+    assert found["gamma"] == 0.5
+    contest = ["tune", "--all", "--families", "svm,random_forest", corpus, "--store", store, "--samples", 2]
+    code, said, err = run(capsys, monkeypatch, *contest, "-o", tmp_path / "all", "--inner-folds", 2)
+    assert code == 0, err
+    assert sum(line.lstrip().startswith(("svm", "random_forest")) for line in said.splitlines()) == 3
+    assert "/best" in said
+
+
 def test_audit_says_what_each_protocol_lets_through(
     corpus: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +237,13 @@ def test_augment_adds_copies_that_extract_takes_and_refuses_to_copy_twice(
 
 @pytest.mark.parametrize(
     ("verb", "name"),
-    [("index", "iemocap"), ("extract", "is09_lld("), ("augment", "reverb("), ("train", "cnn2d_bilstm(")],
+    [
+        ("index", "iemocap"),
+        ("extract", "is09_lld("),
+        ("augment", "reverb("),
+        ("train", "cnn2d_bilstm("),
+        ("tune", "xgboost"),
+    ],
 )
 def test_verbs_list_what_they_know(
     verb: str, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

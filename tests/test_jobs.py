@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from ser_ray.errors import OutputConflict, UsageError
-from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, check_vacant, read_job, run_file
+from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, TuneJob, check_vacant, read_job, run_file
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-JOBS = {"extract": ExtractJob, "train": TrainJob, "score": ScoreJob}
+JOBS = {"extract": ExtractJob, "train": TrainJob, "tune": TuneJob, "score": ScoreJob}
 
 
 @pytest.mark.parametrize("verb", JOBS)

@@ -259,7 +259,7 @@ def _tried(search: Search, trials: Sequence[Trial]) -> str:
 
 def _importance(search: Search, done: Sequence[float | None]) -> str:
     if search.importance is None:
-        why = f"{len(done)} trials done are too few to say how much each setting matters."
+        why = f"Trials to the end: {len(done)}, too few to say how much each setting matters."
         if len(search.space) == 1:
             why = "Only one setting was searched: there is nothing to weigh it against."
         elif len(set(done)) == 1 < len(done):

@@ -314,7 +314,7 @@ def test_importance_has_a_bar_for_each_setting_the_longest_for_the_most(page: Pa
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({}, "3 trials done are too few to say how much each setting matters."),
+        ({}, "Trials to the end: 3, too few to say how much each setting matters."),
         ({"space": {"C": SEARCH["space"]["C"]}}, "Only one setting was searched: there is nothing"),
         (
             {"rows": [r if r["ua"] is None else r | {"ua": 0.875} for r in ROWS]},
