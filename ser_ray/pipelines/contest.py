@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ser_ray import storage
 from ser_ray.errors import RunFailed, SerRayError, UsageError
+from ser_ray.models import family
 from ser_ray.pipelines.cluster import Progress, quiet
 from ser_ray.pipelines.objectives import Loaded
 from ser_ray.pipelines.trials import Trial, best_of
@@ -57,6 +58,7 @@ def contest(
     store: str,
     out: str,
     progress: Progress = quiet,
+    anew: bool = False,
 ) -> dict[str, Any]:
     """Let families search under one budget, and train the winner.
 
@@ -68,15 +70,19 @@ def contest(
         store: feature store; what it lacks is extracted first.
         out: folder of the contest; one with the same request is gone on with.
         progress: told how far extraction and trials are.
+        anew: delete what `out` holds, once the request is found to be sound.
 
     Returns:
         What winners.json holds: the places, best first, and where the winner's model is.
 
     Raises:
-        UsageError: no family, or too few samples for one trial each.
+        UnknownName: no such family.
+        UsageError: too few samples for one trial of each in each round.
         OutputConflict: `out` has another request.
         RunFailed: no family found anything.
     """
+    for name in families:
+        family(name)
     rounds = max(1, math.ceil(math.log2(max(len(families), 1))))
     samples, time_s = request.options.samples, request.options.time_s
     if samples // rounds < len(families):
@@ -87,7 +93,7 @@ def contest(
     spaces = dict(request.space or {})
     if unknown := sorted(set(spaces) - set(families)):
         raise UsageError(f"the spaces of a contest are named by family; {unknown[0]!r} does not take part.")
-    keep_request(replace(request, family=",".join(families)), manifest, out)
+    keep_request(replace(request, family=",".join(families)), manifest, out, anew)
     started, known = time.monotonic(), Loaded()
     given = dict.fromkeys(families, 0)
     trials: dict[str, list[Trial]] = {name: [] for name in families}

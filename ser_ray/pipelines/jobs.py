@@ -173,8 +173,11 @@ class TuneJob(Job):
 
     def work(self, progress: Progress) -> dict[str, Any]:
         """Search, or go on, and sum up."""
-        manifest = read_manifest(self.manifest)
-        self._make_room()
+        given = (read_manifest(self.manifest), self.store, self.out, progress)
+        if self.resume and not storage.exists(storage.join(self.out, REQUEST)):
+            raise MissingInput(f"{self.out} holds no search to go on with. Leave out --resume.")
+        if not self.resume:
+            check_vacant(self.out, REQUEST, self.overwrite, "--resume goes on with it")
         shared = {
             name: getattr(self, name)
             for name in ("space", "normalise", "inner_folds", "outer", "outer_folds")
@@ -185,24 +188,15 @@ class TuneJob(Job):
             if self.family == FUSION:
                 if not self.members or self.features or self.band:
                     raise UsageError("a fusion is tuned of members, which have their own features and band.")
-                return tune_fusion(
-                    FusionRequest(self.members, **shared), manifest, self.store, self.out, progress, track
-                )
+                return tune_fusion(FusionRequest(self.members, **shared), *given, track, not self.resume)
             if self.members:
                 raise UsageError("members are for the fusion. Tune `fusion`, or leave them out.")
             request = TuneRequest(self.family or "", self.features, self.band, **shared)
             if self.family:
-                return tune(request, manifest, self.store, self.out, progress, track)
+                return tune(request, *given, track, not self.resume)
             if self.outer:
                 raise UsageError("a contest has no outer folds. Tune the winner with --outer.")
-            return contest(self.families or list(FAMILIES), request, manifest, self.store, self.out, progress)
-
-    def _make_room(self) -> None:
-        if self.resume and not storage.exists(storage.join(self.out, REQUEST)):
-            raise MissingInput(f"{self.out} holds no search to go on with. Leave out --resume.")
-        if not self.resume:
-            check_vacant(self.out, REQUEST, self.overwrite, "--resume goes on with it")
-            storage.remove(self.out)
+            return contest(self.families or list(FAMILIES), request, *given, not self.resume)
 
 
 class ScoreJob(Job):

@@ -174,6 +174,7 @@ def search(
     return records.checked()
 
 
+@_silent()
 def importance(space: Space, trials: Sequence[Trial]) -> dict[str, float] | None:
     """What share of the differences in UA each setting explains (fANOVA); None where that cannot be said."""
     done = [t for t in trials if t.status == "done"]

@@ -114,6 +114,7 @@ def tune(
     out: str,
     progress: Progress = quiet,
     track: Tracker | None = None,
+    anew: bool = False,
 ) -> dict[str, Any]:
     """Search, measure by the outer folds where wanted, train the best, and write all of it.
 
@@ -124,6 +125,7 @@ def tune(
         out: folder of the search; one with the same request is gone on with.
         progress: told how far extraction and trials are.
         track: told the UA of each trial.
+        anew: delete what `out` holds, once the request is found to be sound.
 
     Returns:
         What tuning.json holds.
@@ -135,7 +137,7 @@ def tune(
         RunFailed: every trial failed.
     """
     started = time.monotonic()
-    prepared = prepare(request, manifest, store, progress, out=out)
+    prepared = prepare(request, manifest, store, progress, out=out, anew=anew)
     kind, space, data = prepared.kind, prepared.space, prepared.objective.variants.data
     trials = prepared.search(out, request.options, progress, track=track)
     outer = _outer(request, prepared, out, progress) if request.outer else None
@@ -188,6 +190,7 @@ def prepare(
     progress: Progress = quiet,
     known: Loaded | None = None,
     out: str | None = None,
+    anew: bool = False,
 ) -> Prepared:
     """Check a request, and bring the features that it reads into the object store.
 
@@ -198,6 +201,7 @@ def prepare(
         progress: told how far extraction is.
         known: features that are in the object store already; what is new joins them.
         out: folder of the search, which is made sure to be of this request; None: not looked at.
+        anew: delete what it holds first.
 
     Raises:
         UnknownName, UsageError, OutputConflict, BadManifest: see `tune`.
@@ -215,7 +219,7 @@ def prepare(
     for features in chosen.values():
         check_normalisation(normalisation, features, rows)
     if out is not None:
-        keep_request(request, manifest, out)
+        keep_request(request, manifest, out, anew)
     connect()
     everything = list(dict.fromkeys(feature for features in chosen.values() for feature in features))
     data = find_utterances(manifest, store, everything, progress)

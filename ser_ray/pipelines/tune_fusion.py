@@ -81,6 +81,7 @@ def tune_fusion(
     out: str,
     progress: Progress = quiet,
     track: Tracker | None = None,
+    anew: bool = False,
 ) -> dict[str, Any]:
     """Train the members, search for their fusion, measure by the outer folds, write the best ensemble.
 
@@ -91,6 +92,7 @@ def tune_fusion(
         out: folder of the search; one with the same request is gone on with, its members too.
         progress: told how far extraction, members and trials are.
         track: told the UA of each trial.
+        anew: delete what `out` holds, once the request is found to be sound.
 
     Returns:
         What tuning.json holds.
@@ -111,7 +113,7 @@ def tune_fusion(
     tunable = fusion_of(names)
     space = space_of(tunable, request.space or {})
     default = {name: tunable.defaults[name] for name in space.searched}
-    keep_request(request, manifest, out)
+    keep_request(request, manifest, out, anew)
     connect()
     started = time.monotonic()
     members = {

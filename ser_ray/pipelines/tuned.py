@@ -24,10 +24,16 @@ from ser_ray.pipelines.trials import Trial, best_of
 REQUEST, TUNING = "request.json", "tuning.json"
 
 
-def keep_request(request: Any, manifest: pa.Table, out: str) -> None:
+def keep_request(request: Any, manifest: pa.Table, out: str, anew: bool = False) -> None:
     """Write down what is asked for, or make sure that a search which is gone on with was asked for it.
 
     More samples and more time may be asked for.
+
+    Args:
+        request: what is asked for, a dataclass.
+        manifest: of what.
+        out: folder of the search.
+        anew: delete what is there first.
 
     Raises:
         OutputConflict: it was asked for something else.
@@ -37,6 +43,8 @@ def keep_request(request: Any, manifest: pa.Table, out: str) -> None:
         del wanted["options"][name]
     wanted["utterances"] = hashlib.sha256("\n".join(manifest["id"].to_pylist()).encode()).hexdigest()[:16]
     place = storage.join(out, REQUEST)
+    if anew:
+        storage.remove(out)
     if not storage.exists(place):
         return storage.write_json(place, wanted)
     known = storage.read_json(place)
