@@ -2,7 +2,8 @@
 
 import sys
 
-from ser_ray.pipelines.jobs import ExtractJob, run_file
+from ser_ray.pipelines.job import run_file
+from ser_ray.pipelines.jobs import ExtractJob
 
 if __name__ == "__main__":
     sys.exit(run_file(ExtractJob, sys.argv[1:]))

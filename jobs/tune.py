@@ -2,7 +2,8 @@
 
 import sys
 
-from ser_ray.pipelines.jobs import TuneJob, run_file
+from ser_ray.pipelines.job import run_file
+from ser_ray.pipelines.jobs import TuneJob
 
 if __name__ == "__main__":
     sys.exit(run_file(TuneJob, sys.argv[1:]))

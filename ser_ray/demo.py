@@ -17,7 +17,8 @@ from ser_ray.fusion import save_ensemble
 from ser_ray.models import CLASSICAL
 from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.fuse import fuse, load_members
-from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, check_vacant
+from ser_ray.pipelines.job import check_vacant
+from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob
 from ser_ray.reports import print_summary, summarise, write_scores_page
 from ser_ray.reports.figures import print_reports
 from ser_ray.reports.progress import showing

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from ser_ray.errors import OutputConflict, UsageError
-from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, TuneJob, check_vacant, read_job, run_file
+from ser_ray.pipelines.job import check_vacant, read_job, run_file
+from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, TuneJob
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

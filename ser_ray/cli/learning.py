@@ -162,7 +162,7 @@ def train(
 
 
 def _read_config(uri: str | None, family: str) -> dict[str, Any]:
-    from ser_ray.pipelines.jobs import read_options
+    from ser_ray.pipelines.job import read_options
 
     chosen = read_options(uri, "configuration") if uri else {}
     if unknown := sorted(set(chosen) - {"family", "features", "settings", "normalise"}):
@@ -188,7 +188,7 @@ def fuse(
     """Fuse trained models into an ensemble."""
     from ser_ray.fusion import check_rule, save_ensemble
     from ser_ray.pipelines import fuse as fusing
-    from ser_ray.pipelines.jobs import check_vacant
+    from ser_ray.pipelines.job import check_vacant
     from ser_ray.reports.figures import print_reports, report_rows
 
     check_rule(rule)

@@ -157,7 +157,7 @@ def tune(
 
 
 def _read_space(uri: str | None) -> dict[str, Any]:
-    from ser_ray.pipelines.jobs import read_options
+    from ser_ray.pipelines.job import read_options
 
     return read_options(uri, "space") if uri else {}
 

@@ -1,25 +1,23 @@
-"""The options of each job, checked once for the command line, for YAML files and for Ray Jobs alike."""
+"""The jobs: what each takes, does and sums up."""
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import fields
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from ser_ray import storage
 from ser_ray.corpora import read_manifest
-from ser_ray.errors import MissingInput, OutputConflict, RunFailed, SerRayError, UsageError
+from ser_ray.errors import MissingInput, RunFailed, UsageError
 from ser_ray.models import FAMILIES, save_model
 from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.models.training import INNER_FOLDS
-from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.cluster import Progress
 from ser_ray.pipelines.contest import contest
 from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.extract import extract
+from ser_ray.pipelines.job import Job, check_vacant
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.search import SearchOptions
 from ser_ray.pipelines.shard import ScoreOptions
@@ -28,38 +26,6 @@ from ser_ray.pipelines.train import train
 from ser_ray.pipelines.tune import TuneRequest, tune
 from ser_ray.pipelines.tune_fusion import FUSION, FusionRequest, tune_fusion
 from ser_ray.pipelines.tuned import REQUEST
-
-
-class Job(BaseModel):
-    """Base of all jobs: strict options, an optional cluster, and `run`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    verb: ClassVar[str]
-
-    address: str | None = None  # of a Ray cluster; None: this machine, or where the job runs already
-
-    @classmethod
-    def of(cls, **options: Any) -> Self:
-        """The job with these options.
-
-        Raises:
-            UsageError: an option that does not exist, or of the wrong type; the message names it.
-        """
-        try:
-            return cls(**options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or cls.verb
-            raise UsageError(f"{where}: {first['msg']}. Options: {', '.join(cls.model_fields)}.") from error
-
-    def run(self, progress: Progress = quiet) -> dict[str, Any]:
-        """Do it, and sum up what was done as plain data."""
-        connect(self.address)
-        return self.work(progress)
-
-    def work(self, progress: Progress) -> dict[str, Any]:
-        """What `run` does once the cluster is joined."""
-        raise AssertionError(f"{type(self).__name__} does no work")
 
 
 class ExtractJob(Job):
@@ -87,9 +53,9 @@ class TrainJob(Job):
     manifest: str
     store: str
     out: str
-    features: list[str] = []
+    features: list[str] = Field([])
     band: Literal["wide", "telephone"] | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
     normalise: str = NONE
     seed: int = 0
     inner_folds: int = Field(INNER_FOLDS, ge=1)
@@ -147,14 +113,16 @@ class TuneJob(Job):
     verb = "tune"
 
     family: str | None = None  # or `fusion`; None: a contest of families
-    families: list[str] = []  # of the contest; none: all that there are
+    families: list[str] = Field([])  # of the contest; none: all that there are
     members: str | None = None  # of the fusion: families a,b,c, or an ensemble directory
     manifest: str
     store: str
     out: str
-    features: list[str] = []
+    features: list[str] = Field([])
     band: Literal["wide", "telephone"] | None = None
-    space: dict[str, Any] = {}  # fixes, lists, narrows or replaces what is searched; by family in a contest
+    space: dict[str, Any] = Field(
+        {}
+    )  # fixes, lists, narrows or replaces what is searched; by family in a contest
     normalise: str = NONE
     seed: int = 0
     inner_folds: int = Field(INNER_FOLDS, ge=2)
@@ -207,7 +175,7 @@ class ScoreJob(Job):
     archive: str
     ensemble: str
     out: str
-    legs: list[str] = ["agent", "customer"]
+    legs: list[str] = Field(["agent", "customer"])
     max_errors: float = Field(0.05, ge=0.0, le=1.0)  # share of calls, or "5%"
     allow_band_mismatch: bool = False
 
@@ -238,82 +206,3 @@ class ScoreJob(Job):
                 f"{counts['error']} of {counts['listed']} calls failed, more than --max-errors "
                 f"{100 * self.max_errors:g}%. All rows are written; see the ledger in {self.out}."
             )
-
-
-def check_vacant(uri: str, marker: str, overwrite: bool, other: str = "Choose another -o") -> None:
-    """Make sure that writing a directory at `uri` destroys nothing that was not meant.
-
-    Args:
-        uri: where.
-        marker: file in it by which a directory of this kind is known.
-        overwrite: it may be replaced.
-        other: what else can be done, for the message.
-
-    Raises:
-        OutputConflict: something is there, and it is either foreign (no `marker` in it) or kept.
-    """
-    if not storage.exists(uri):
-        return
-    folder = storage.local_path(uri) if storage.is_local(uri) else None
-    if folder and folder.is_dir() and not any(folder.iterdir()):
-        return
-    if not storage.exists(storage.join(uri, marker)):
-        raise OutputConflict(
-            f"{uri} exists and is not a folder of this kind (no {marker}). Choose another -o."
-        )
-    if not overwrite:
-        raise OutputConflict(f"{uri} exists. {other}, or pass --overwrite to replace it.")
-
-
-def run_file(kind: type[Job], arguments: list[str]) -> int:
-    """Run a job from a YAML file, as `jobs/*.py` do; the last line printed is its summary as JSON.
-
-    Args:
-        kind: the job.
-        arguments: the YAML's path or URI.
-
-    Returns:
-        The exit code: 0 all well, 1 the run failed, 2 the request is wrong.
-    """
-    try:
-        if len(arguments) != 1:
-            raise UsageError(f"usage: python jobs/{kind.verb}.py CONFIG.yaml")
-        job = read_job(kind, arguments[0])
-        summary = job.run(_print_progress)
-        print(json.dumps(summary, ensure_ascii=False), flush=True)
-        if isinstance(job, ScoreJob):
-            job.check(summary)
-    except SerRayError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    return 0
-
-
-def read_job(kind: type[Job], config: str) -> Job:
-    """A job from a YAML file.
-
-    Raises:
-        MissingInput: no such file.
-        UsageError: not YAML, or options that the job does not have.
-    """
-    return kind.of(**read_options(config, "job file"))
-
-
-def read_options(uri: str, what: str) -> dict[str, Any]:
-    """The names and values in a YAML file.
-
-    Raises:
-        MissingInput: no such file.
-        UsageError: it is not YAML, or holds something else.
-    """
-    try:
-        options = yaml.safe_load(storage.read_bytes(storage.require(uri, what)))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{uri} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
-        raise UsageError(f"{uri} should hold options, one `name: value` a line.")
-    return options
-
-
-def _print_progress(done: int, total: int, counted: str) -> None:
-    print(f"{done}/{total} {counted}", flush=True)

@@ -3,92 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Annotated, TypeVar
-
-import pyarrow as pa
-from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+from collections.abc import Iterator, Sequence
 
 from ser_ray import storage
-from ser_ray.errors import BadStore, MissingInput, StorageFailed
-from ser_ray.reports.parallel_coordinates import (
-    MOST_LINES,
-    Dimension,
-    Measured,
-    Settings,
-    Share,
-    Status,
-    Trial,
-    parallel_coordinates,
-    search_course,
-    ua_axis,
-    value_text,
-)
+from ser_ray.reports.parallel_coordinates import MOST_LINES, parallel_coordinates
+from ser_ray.reports.search_course import search_course, ua_axis
+from ser_ray.reports.searches import SEARCH, TRIALS, Search, Settings, Trial, read_search, value_text
 from ser_ray.reports.template import fill_template, section, table
 from ser_ray.reports.timeline import html_text
 from ser_ray.reports.wording import elapsed
 
-SEARCH, TRIALS = "tuning.json", "trials.parquet"
 MOST_ROWS, MOST_FAILED = 500, 100  # trials listed, and failed ones among them
 MOST_LETTERS = 300  # of an error
-MEND = "Run the search into this folder again."
-
-_Parsed = TypeVar("_Parsed")
-Triple = tuple[FiniteFloat, FiniteFloat, FiniteFloat]  # value, low, high
-
-
-@dataclass(frozen=True)
-class Figure:
-    """UA over all outer folds."""
-
-    ua: Triple
-
-
-@dataclass(frozen=True)
-class OuterFold:
-    """One outer fold: what the search chose without it, and what that and the defaults reach on it."""
-
-    fold: str
-    settings: Settings
-    inner_ua: Share
-    default_ua: Share
-    tuned_ua: Share
-
-
-@dataclass(frozen=True)
-class Outer:
-    """The search measured on folds that it did not see."""
-
-    protocol: str
-    utterances: int
-    default: Figure
-    tuned: Figure
-    difference: Triple
-    folds: tuple[OuterFold, ...]
-
-
-@dataclass(frozen=True)
-class Search:
-    """tuning.json; `default` is None where the defaults lie outside the space."""
-
-    family: str
-    corpora: tuple[str, ...]
-    utterances: int
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    protocol: str
-    seed: int
-    searcher: str
-    scheduler: str | None
-    space: Annotated[Mapping[str, Dimension], Field(min_length=1)]
-    wall_s: FiniteFloat
-    trials: Mapping[Status, int]
-    default: Measured | None
-    best: Measured
-    importance: Mapping[str, FiniteFloat] | None
-    outer: Outer | None
-    fixed: Settings = field(default_factory=dict)
-    versions: Mapping[str, object] = field(default_factory=dict)
 
 
 def has_tuning_page(uri: str) -> bool:
@@ -108,7 +34,7 @@ def write_tuning_page(uri: str, target: str) -> None:
         BadStore: one of them is cut short or of another form.
     """
     uri = storage.require(uri, "search folder")
-    search, trials = _read(uri)
+    search, trials = read_search(uri)
     page = fill_template(
         "tuning.html",
         name=html_text(search.family),
@@ -120,41 +46,6 @@ def write_tuning_page(uri: str, target: str) -> None:
         versions=html_text(" · ".join(f"{name} {version}" for name, version in search.versions.items())),
     )
     storage.write_bytes(target, page.encode())
-
-
-def _read(uri: str) -> tuple[Search, list[Trial]]:
-    """The search and its trials in order of their end."""
-    for name in (SEARCH, TRIALS):
-        if not storage.exists(storage.join(uri, name)):
-            raise MissingInput(f"{uri} has no {name}: it holds no finished search. {MEND}")
-    try:
-        content = storage.read_json(storage.join(uri, SEARCH))
-    except ValueError as error:
-        raise BadStore(f"{storage.join(uri, SEARCH)} is not JSON ({error}). {MEND}") from error
-    where = storage.join(uri, TRIALS)
-    try:
-        rows = storage.read_parquet(where, [part.name for part in fields(Trial)]).to_pylist()
-    except (StorageFailed, pa.ArrowTypeError) as error:
-        cause = error.__cause__ if isinstance(error, StorageFailed) else error
-        if not isinstance(cause, pa.ArrowException):
-            raise
-        raise BadStore(
-            f"{where} is not what a search writes: {str(cause).splitlines()[0]}. {MEND}"
-        ) from error
-    if not rows:
-        raise BadStore(f"{where} holds no trial. {MEND}")
-    trials = _parsed(list[Trial], rows, where)
-    search = _parsed(Search, content, storage.join(uri, SEARCH))
-    return search, sorted(trials, key=lambda trial: (trial.ended, trial.trial))
-
-
-def _parsed(kind: type[_Parsed], content: object, uri: str) -> _Parsed:
-    try:
-        return TypeAdapter(kind).validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadStore(f"{uri} is not what a search writes: {where}: {first['msg']}. {MEND}") from error
 
 
 def _facts(search: Search, uri: str) -> str:

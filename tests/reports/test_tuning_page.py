@@ -22,17 +22,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ser_ray import cli
 from ser_ray.errors import BadStore, MissingInput
-from ser_ray.reports.parallel_coordinates import (
-    MOST_LINES,
-    Dimension,
-    Measured,
-    Trial,
-    best_so_far,
-    held,
-    parallel_coordinates,
-    ua_axis,
-    value_text,
-)
+from ser_ray.reports.parallel_coordinates import MOST_LINES, parallel_coordinates
+from ser_ray.reports.search_course import best_so_far, held, ua_axis
+from ser_ray.reports.searches import Dimension, Measured, Trial, value_text
 from ser_ray.reports.tuning_page import MOST_ROWS, has_tuning_page, write_tuning_page
 
 HOSTILE = '<script>alert("x")</script>\x1b[31m\u202egnp.exe'
