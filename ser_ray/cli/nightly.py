@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ser_ray.cli.options import Address, Json, app, console, print_json, stderr
-from ser_ray.errors import UsageError
+from ser_ray.errors import MissingInput, UsageError
 
 
 @app.command(epilog="Example: ser-ray score s3://calls/2026-11-22/ -m ensemble -o scores --max-errors 2%")
@@ -75,8 +75,13 @@ def report(
         page = out or (default_page(target) if is_model else storage.join(target, "report.html"))
         (write_model_page if is_model else write_tuning_page)(target, page)
     else:
+        scores = storage.require(target, "scores folder, model or search")
+        if not storage.exists(storage.join(scores, "run.json")):
+            raise MissingInput(
+                f"{target} holds no scores (run.json), model (model.json) or search (tuning.json)."
+            )
         page = out or storage.join(target, "report.html")
-        write_scores_page(storage.require(target, "scores folder or model"), page, top or 50)
+        write_scores_page(scores, page, top or 50)
     console.print(f"page -> {page}")
     if truth:
         from ser_ray.pipelines.truth import compare

@@ -9,22 +9,24 @@ from collections.abc import Iterable
 from importlib import resources
 from string import Template
 
-SHARED_STYLE = "page.css"  # what the pages have in common
+STYLES = ("page", "figures")  # shared: by all pages, and by those with figures and plots
 
 
 def fill_template(template_name: str, /, **parts: str) -> str:
     """A page made from a template of this package.
 
-    The template has `$shared_style` at the head of its style; its content security policy names
-    `$style_hash`, and `$script_hash` where it has a script.
+    The template has `$page_style` at the head of its style, and `$figures_style` where it has figures; its
+    content security policy names `$style_hash`, and `$script_hash` where it has a script.
 
     Args:
         template_name: its file name.
         parts: HTML for each of its other placeholders, escaped already.
     """
     folder = resources.files("ser_ray.reports")
-    style = folder.joinpath(SHARED_STYLE).read_text(encoding="utf-8")
-    template = folder.joinpath(template_name).read_text(encoding="utf-8").replace("$shared_style", style)
+    template = folder.joinpath(template_name).read_text(encoding="utf-8")
+    for name in STYLES:
+        style = folder.joinpath(f"{name}.css").read_text(encoding="utf-8")
+        template = template.replace(f"${name}_style", style)
     hashes = {
         f"{tag}_hash": _content_hash(content)
         for tag, content in re.findall(r"<(style|script)>(.*?)</\1>", template, re.DOTALL)
