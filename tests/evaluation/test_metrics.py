@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from ser_ray.evaluation import Interval, measure
+from ser_ray.evaluation import Interval, compare, measure, unweighted_accuracy
 from ser_ray.evaluation.metrics import BINS
 
 LABELS = ("anger", "fear", "neutral", "sadness")
@@ -107,3 +107,32 @@ def test_the_seed_decides_the_interval_and_nothing_else():
 
 def test_an_interval_reads_in_per_cent():
     assert str(Interval(0.5469, 0.5, 0.6)) == "54.7 [50.0, 60.0]"
+
+
+def test_unweighted_accuracy_is_the_reports_ua():
+    y, p = predictions(present=3)
+    assert unweighted_accuracy(y, p) == pytest.approx(measure(y, p, LABELS).ua.value)
+
+
+def test_a_difference_is_resampled_on_the_same_rows():
+    """Two that err on the same rows differ by little for sure; each alone is uncertain."""
+    y, p = predictions(rows=300, skill=1.0)
+    better = p.copy()
+    wrong = np.flatnonzero(p.argmax(axis=1) != y)[:12]
+    better[wrong] = np.eye(4)[y[wrong]]
+    found = compare(y, better, p)
+    gain = measure(y, better, LABELS).ua.value - measure(y, p, LABELS).ua.value
+    alone = measure(y, p, LABELS).ua
+    assert found.value == pytest.approx(gain)
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.6 * (alone.high - alone.low)
+    same = compare(y, p, p)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_a_difference_is_resampled_by_speaker_where_there_are_enough():
+    y, p = predictions(rows=300)
+    q = np.roll(p, 1, axis=0)
+    speakers = np.repeat(np.arange(6), 50)
+    assert compare(y, p, q, speakers) != compare(y, p, q)
+    assert compare(y, p, q, np.arange(300) % 4) == compare(y, p, q)

@@ -150,6 +150,16 @@ def test_with_band_returns_to_where_it_began(spec):
     assert feature.with_band(other).with_band(feature.band) == feature
 
 
+def test_a_changed_parameter_moves_what_follows_from_it_and_nothing_else():
+    feature = features.get("mfcc(n=20,rate=44100)")
+    changed = feature.changed(rate=22050)
+    assert changed == features.get("mfcc(n=20,rate=22050)")
+    assert feature.changed(n=13) == features.get("mfcc(n=13,rate=44100)")
+    assert feature.changed() == feature
+    with pytest.raises(errors.UsageError, match="feature mfcc has no 'size'"):
+        feature.changed(size=3)
+
+
 def test_unknown_feature_names_its_neighbours():
     with pytest.raises(errors.UnknownName) as caught:
         features.get("mfc")

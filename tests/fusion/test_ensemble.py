@@ -97,6 +97,20 @@ def test_members_are_fused_as_the_rule_says(members):
     np.testing.assert_array_equal(expected.argmax(axis=1), (p**2).sum(axis=0).argmax(axis=1))
 
 
+@pytest.mark.parametrize("rule", ["self_confidence", STACKING])
+def test_the_temperature_evens_the_members_out_before_the_rule(members, rule, tmp_path):
+    p, y, groups, _ = aligned(members)
+    fusion = fit_fusion(rule, p, y, groups, temperature=3.0)
+    evened = p ** (1 / 3)
+    evened /= evened.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(fusion(p), fit_fusion(rule, evened, y, groups)(evened), atol=1e-4)
+    save_ensemble(Ensemble(members, fusion), str(tmp_path / "e"))
+    loaded, _ = load_ensemble(str(tmp_path / "e"))
+    np.testing.assert_allclose(loaded.fusion(p), fusion(p), atol=1e-12)
+    edit(tmp_path / "e", temperature=None)  # as written before there was one
+    assert load_ensemble(str(tmp_path / "e"))[0].fusion.temperature == 1.0
+
+
 def test_every_feature_is_read_once(members):
     assert [f.spec for f in fused(members).features] == ["mfcc_stats", "mfcc_stats(n_mels=30)"]
 
@@ -190,6 +204,8 @@ def test_members_are_read_from_plain_folder_names_only(saved, names):
         {"members": ["xgboost"]},
         {"calibration": {"scale": -1.0}},
         {"calibration": 1},
+        {"temperature": 0},
+        {"temperature": "hot"},
     ],
 )
 def test_an_edited_description_is_refused(saved, changes):
