@@ -1,0 +1,72 @@
+"""The guide and the dashboard speak of what is there: names, files, commands, metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import ray
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+README = (CLUSTER / "README.md").read_text()
+OURS = {
+    f"ray_ser_ray_{name}"
+    for name in ("calls_done", "calls_failed", "audio_hours", "times_real_time", "queue")
+}
+
+
+def test_names_are_set_once_and_cover_every_file(places: dict[str, str]) -> None:
+    (listed,) = re.findall(r"envsubst '([^']+)'", README)
+    assert {name.removeprefix("$") for name in listed.split()} == places.keys()
+    block = README[README.index("## Names") : README.index("fill()")]
+    assert set(re.findall(r"\b([A-Z_]+)=", block)) == places.keys()
+    used = set()
+    for file in CLUSTER.rglob("*"):
+        if file.suffix in (".yaml", ".json") and file.name != "grafana.json":
+            used |= set(re.findall(r"\$\{(\w+)\}", file.read_text()))
+    assert used == places.keys()
+
+
+def test_guide_names_only_files_that_are_there() -> None:
+    named = set(re.findall(r"cluster/[\w./-]+\w", README))
+    assert named
+    named |= {f"cluster/{name}" for name in re.findall(r"`((?:kuberay|iam)/[\w./-]+\w)`", README)}
+    shell = re.findall(r"for name in ([a-z -]+); do", README)
+    named |= {f"cluster/iam/{name}.json" for name in shell[0].split()}
+    missing = {name for name in named if not (ROOT / name).exists()} - {"cluster/iam"}
+    assert not missing
+    scripts = set(re.findall(r"/opt/ser-ray/([\w/]+\.py)", README))
+    assert all((CLUSTER / name).exists() or (ROOT / name).exists() for name in scripts)
+
+
+def test_files_say_what_they_are_and_name_no_index_of_packages() -> None:
+    for file in CLUSTER.rglob("*"):
+        if not file.is_file() or "__pycache__" in file.parts:
+            continue
+        text = file.read_text()
+        assert not re.search(r"pypi|simple/|/root|/work/|/home/(?!ubuntu)", text), file
+        if file.suffix in (".yaml", ".in") or "Dockerfile" in file.name:
+            assert text.startswith("# "), file
+
+
+def test_dashboard_shows_our_metrics_and_metrics_that_ray_has() -> None:
+    board = json.loads((CLUSTER / "grafana.json").read_text())
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    asked = set(re.findall(r"\bray_\w+", json.dumps([t["expr"] for p in panels for t in p["targets"]])))
+    assert asked >= OURS
+    modules = Path(ray.__file__).parent / "dashboard" / "modules"
+    source = "".join(
+        file.read_text() for folder in ("metrics", "reporter") for file in (modules / folder).rglob("*.py")
+    )
+    for metric in asked - OURS:  # reporter's own are named there without the prefix
+        assert metric in source or f'"{metric.removeprefix("ray_")}"' in source, metric
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not taken & cells
+        taken |= cells
