@@ -208,9 +208,9 @@ CONV2D = 40 * (32 + 3 * 32 * 32) + 4 * 2 * 32
         ("cnn1d", CONV1D + 257 * 5),
         ("cnn1d_lstm", CONV1D + 4 * 128 * (256 + 128 + 2) + 129 * 5),
         ("cnn1d_bilstm", CONV1D + 2 * 4 * 128 * (256 + 128 + 2) + 257 * 5),
-        ("cnn2d", CONV2D + (32 * 4 * 14 + 1) * 64 + 65 * 5),  # 50 x 216 halved four times: 4 x 14
-        ("cnn2d_lstm", CONV2D + 4 * 128 * (32 * 4 + 128 + 2) + 129 * 64 + 65 * 5),
-        ("cnn2d_bilstm", CONV2D + 2 * 4 * 128 * (32 * 4 + 128 + 2) + 257 * 64 + 65 * 5),
+        ("cnn2d", CONV2D + (32 * 4 * 14 + 1) * 64 + 2 * 64 + 65 * 5),  # 50 x 216 halved four times: 4 x 14
+        ("cnn2d_lstm", CONV2D + 4 * 128 * (32 * 4 + 128 + 2) + 129 * 64 + 2 * 64 + 65 * 5),
+        ("cnn2d_bilstm", CONV2D + 2 * 4 * 128 * (32 * 4 + 128 + 2) + 257 * 64 + 2 * 64 + 65 * 5),
     ],
 )
 def test_networks_are_as_large_as_their_layers(name, count):
