@@ -15,6 +15,7 @@ from ser_ray.corpora.simulate import DAMAGES, SimulateOptions, simulate
 from ser_ray.corpora.synthetic import make_corpus
 from ser_ray.fusion import save_ensemble
 from ser_ray.models import save_model
+from ser_ray.pipelines import cluster
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,13 +42,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """One Ray for the whole session, with more logical CPUs than the machine has cores."""
-    from ser_ray.pipelines import cluster  # before Ray: it settles how Ray starts its workers under uv
-
     ray = cluster.ray
     ray.init(
         "local", num_cpus=4, include_dashboard=False, object_store_memory=300_000_000, log_to_driver=False
     )
     assert cluster.connect() == 4
+    # Ray was imported after our settings; or under `uv run` each worker would build an environment first
+    assert not ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
     yield
     ray.shutdown()
 

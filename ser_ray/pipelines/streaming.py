@@ -96,26 +96,40 @@ class EpochStream:
         self, store: str, chosen: Sequence[Feature], learned: pa.Table, held: pa.Table, seed: int
     ) -> None:
         rank, world = workers.rank(), workers.world()
-        self.store, self.chosen, self.learned, self.seed = store, chosen, learned, seed
-        self.held = held.take(pa.array(np.array_split(np.arange(len(held)), world)[rank]))
         self.share = len(learned) // world
-        self.mine = slice(rank * self.share, (rank + 1) * self.share)
+        mine = slice(rank * self.share, (rank + 1) * self.share)
+        held = held.take(pa.array(np.array_split(np.arange(len(held)), world)[rank]))
+        self._reader = _Reader(store, chosen, learned, mine, held, seed)
         self._arriving: Iterator[Row] = iter(())
         self._next = -1
 
     def train(self, epoch: int) -> Iterator[Row]:
         """The training rows of an epoch; all of what came before is to be taken first."""
         if epoch != self._next:
-            self._arriving = self._rows(epoch)
+            self._arriving = self._reader.rows(epoch)
         self._next = epoch + 1
         return islice(self._arriving, self.share)
 
     def held_out(self) -> Iterator[Row]:
         """The held-out rows, after those of the epoch."""
-        return islice(self._arriving, len(self.held))
+        return islice(self._arriving, len(self._reader.held))
 
-    def _rows(self, epoch: int) -> Iterator[Row]:
-        blocks = -(-self.share // BLOCK) + -(-len(self.held) // BLOCK)
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads epoch after epoch. It does not know the stream that holds what it reads: a cycle of the two would
+    be left to the garbage collector, which may run in Ray Data's own thread, and this cannot end itself."""
+
+    store: str
+    chosen: Sequence[Feature]
+    learned: pa.Table
+    mine: slice  # of the training rows in an epoch's order
+    held: pa.Table
+    seed: int
+
+    def rows(self, epoch: int) -> Iterator[Row]:
+        """The training rows of an epoch, the held-out ones, those of the next epoch, and so on."""
+        blocks = -(-(self.mine.stop - self.mine.start) // BLOCK) + -(-len(self.held) // BLOCK)
         while True:
             end = epoch + max(1, AHEAD // blocks)
             plans = [plan for number in range(epoch, end) for plan in (self._order(number), self.held)]

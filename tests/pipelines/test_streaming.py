@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -140,6 +142,19 @@ def test_workers_share_the_rows_of_an_epoch(
     assert len(met) == len(set(met)) == 48
     assert set(met) < set(first[:50])
     assert sorted(heard) == sorted(first[50:])
+
+
+def test_a_stream_that_is_dropped_in_mid_epoch_ends_at_once(store: str, plan: pa.Table) -> None:
+    """Not when the garbage collector comes by, in whatever thread."""
+    stream = EpochStream(store, FEATURES, plan, plan.slice(0, 0), seed=0)
+    next(stream.train(0))
+    dropped = weakref.ref(stream._arriving)
+    gc.disable()
+    try:
+        del stream
+        assert dropped() is None
+    finally:
+        gc.enable()
 
 
 def test_the_held_out_slice_is_scaled_and_complete(store: str, rows: pa.Table, plan: pa.Table) -> None:
