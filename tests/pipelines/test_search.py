@@ -26,8 +26,9 @@ X, Y = {"type": "float", "low": -1.0, "high": 1.0}, {"type": "log", "low": 0.01,
 SPACE = Space({"x": X, "y": Y})
 
 
-def wanted(samples: int, **options: Any) -> SearchOptions:
-    return SearchOptions(samples=samples, at_once=2, **options)
+def wanted(samples: int, at_once: int = 1, **options: Any) -> SearchOptions:
+    """One trial at a time, unless told: a process of its own for each costs seconds to start."""
+    return SearchOptions(samples=samples, at_once=at_once, **options)
 
 
 def hill(calls: Path, fails: Callable[[float], bool] = lambda x: False, top: float = 0.9) -> Objective:
@@ -118,7 +119,7 @@ def test_what_fails_is_written_down_with_its_cause_and_the_search_goes_on(tmp_pa
     assert {t.error for t in failed} == {"RuntimeError: a hole in the ground"}
     assert best_of(found).settings["x"] >= 0
     with pytest.raises(RunFailed, match=r"first \d trials all failed, the last with: RuntimeError: a hole"):
-        search(hill(tmp_path, lambda x: True), SPACE, str(tmp_path / "f"), wanted(50))
+        search(hill(tmp_path, lambda x: True), SPACE, str(tmp_path / "f"), wanted(50, at_once=2))
     assert 5 <= len(read_trials(str(tmp_path / "f"))) <= 7  # what ran beside the fifth
 
 
@@ -146,7 +147,7 @@ cluster.ray.cloudpickle.register_pickle_by_value(test_search)
 def show(done, total, counted):
     print(counted, done, flush=True)
 objective = test_search.hill(Path(sys.argv[1]))
-search(objective, test_search.SPACE, sys.argv[2], test_search.wanted(40), progress=show)
+search(objective, test_search.SPACE, sys.argv[2], test_search.wanted(40, at_once=2), progress=show)
 """
 
 
@@ -167,7 +168,7 @@ def test_a_search_killed_in_the_middle_is_completed_and_nothing_is_doubled(tmp_p
     before = read_trials(folder)
     begun = len(list(calls.iterdir()))
     assert 4 <= len(before) < 40
-    after = search(hill(calls), SPACE, folder, wanted(40))
+    after = search(hill(calls), SPACE, folder, wanted(40, at_once=2))
     assert after[: len(before)] == before
     assert [t.number for t in after] == list(range(40))
     assert len({t.settings["x"] for t in after}) == 40

@@ -30,8 +30,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("tuning") / "store")
 
 
-def wanted(samples: int, **options: Any) -> SearchOptions:
-    return SearchOptions(samples=samples, at_once=2, **options)
+def wanted(samples: int, at_once: int = 1, **options: Any) -> SearchOptions:
+    """One trial at a time, unless told: a process of its own for each costs seconds to start."""
+    return SearchOptions(samples=samples, at_once=at_once, **options)
 
 
 @pytest.fixture(scope="module")
