@@ -66,9 +66,10 @@ def examples_of(table: pa.Table) -> list[Example]:
     return list(zip(*inputs, strict=True))
 
 
-def corpus_moments(data: Dataset) -> Moments:
-    """Figures of all frames of a dataset, at least one utterance, read in constant memory."""
-    parts = data.map_batches(_moments, batch_size=CHUNK, batch_format="pyarrow")
+def corpus_moments(data: Dataset, first: int = 0) -> Moments:
+    """Figures of all frames of a dataset, at least one utterance, read in constant memory; `first` as in
+    `Moments.of`."""
+    parts = data.map_batches(_moments, fn_args=(first,), batch_size=CHUNK, batch_format="pyarrow")
     total: Moments | None = None
     for part in parts.iter_rows():
         found = _unpacked(part)
@@ -222,8 +223,8 @@ def _read(batch: pa.Table, store: str, specs: list[str]) -> pa.Table:
     return pa.table(columns)
 
 
-def _moments(batch: pa.Table) -> pa.Table:
-    found = moments(examples_of(batch))
+def _moments(batch: pa.Table, first: int) -> pa.Table:
+    found = moments(examples_of(batch), first)
     columns: dict[str, Any] = {"frames": [list(found.frames)]}
     for number, (mean, squares) in enumerate(zip(found.means, found.squares, strict=True)):
         columns |= {f"mean{number}": [mean.ravel()], f"squares{number}": [squares.ravel()]}

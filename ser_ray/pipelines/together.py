@@ -149,8 +149,9 @@ class _Streamed:
         self.store, self.chosen = store, chosen
         self.plan = plan_rows(store, chosen, data.rows, data.y)
         learned, classes = self.plan.take(pa.array(train)), len(data.labels)
-        standardise = settings["standardise"]
-        found = corpus_moments(streamed(store, chosen, learned if standardise else learned.slice(0, 1)))
+        standardise, first = settings["standardise"], settings["standardise_frames"]
+        read = streamed(store, chosen, learned if standardise else learned.slice(0, 1))
+        found = corpus_moments(read, first)
         self.fit: Fit = _FitStreamed(
             kind.name,
             settings,
@@ -159,7 +160,7 @@ class _Streamed:
             [feature.spec for feature in chosen],
             ray.put((learned, self.plan.take(pa.array(held)))),
             np.bincount(data.y[train], minlength=classes),
-            tuple((None, *mean.shape) for mean in found.means),
+            tuple((None, *mean.shape[bool(first) :]) for mean in found.means),
             found.scaling if standardise else Scaling(),
         )
 

@@ -79,6 +79,11 @@ def test_figures_of_a_streamed_corpus_are_those_of_all_its_frames(
     np.testing.assert_allclose(found.deviations[0], frames.std(axis=0), rtol=1e-5)
     whole = moments(expected(store, rows)).scaling
     np.testing.assert_allclose(found.deviations[1], whole.deviations[1], rtol=1e-5)
+    by_frame = corpus_moments(streamed(store, FEATURES, plan), 7).scaling
+    whole = moments(expected(store, rows), 7).scaling
+    assert [mean.shape for mean in by_frame.means] == [(7, 5), (7, *FEATURES[1].shape)]
+    for one, other in zip(by_frame.means + by_frame.deviations, whole.means + whole.deviations, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def batches_of(

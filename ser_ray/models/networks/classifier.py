@@ -31,7 +31,9 @@ from ser_ray.models.networks.network import Example, NetworkKind
 from ser_ray.models.networks.scaling import Scaling, moments
 
 ABOUT, WEIGHTS = "network.json", "network.safetensors"
-OWN = {"held_out": 0.1, "standardise": True}  # settings beside those of the loop and of the architecture
+# Settings beside those of the loop and of the architecture. Of `standardise_frames`, each is standardised by
+# itself; 0: all frames alike.
+OWN = {"held_out": 0.1, "standardise": True, "standardise_frames": 0}
 
 
 def all_settings(kind: NetworkKind) -> dict[str, Any]:
@@ -94,7 +96,8 @@ class NetworkClassifier:
         train, stopping = hold_out(numbers, groups, self.settings["held_out"], self.seed)
         self.held_out_ = np.setdiff1d(stopping, train)
         if self.settings["standardise"]:
-            self.scaling = moments(examples[row] for row in train).scaling
+            first = self.settings["standardise_frames"]
+            self.scaling = moments((examples[row] for row in train), first).scaling
         examples = [self.scaling(example) for example in examples]
         self.shapes = tuple((None, *array.shape[1:]) for array in examples[0])
         options, least = loop_options(self.settings), self.kind.least_frames
