@@ -88,7 +88,10 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
         "tune nowhere": (["tune", "svm", corpus, *s], "-o is missing"),
         "tune a space": (["tune", "svm", corpus, *s, *o, "--space", tmp / "space.yaml"], "from 10 to 1"),
         "tune all fixed": (["tune", "svm", corpus, *s, *o, "--set", "C=1", "--set", "gamma=1"], "nothing"),
-        "go on with nothing": (["tune", "svm", corpus, *s, *o, "--resume"], "Leave out --resume"),
+        "go on with what is no search": (
+            ["tune", "svm", corpus, *s, "-o", tmp / "occupied", "--resume"],
+            "another -o",
+        ),
         "fusion of nobody": (["tune", "fusion", corpus, *s, *o], "tuned of members"),
         "members of no fusion": (["tune", "svm", corpus, *s, *o, "--members", "svm"], "for the fusion"),
         "too small a contest": (["tune", "--all", corpus, *s, *o, "--samples", "5"], "too few"),
@@ -185,7 +188,7 @@ def test_tune_train_with_what_it_found_and_report_by_command(
     (tmp_path / "space.yaml").write_text("C: [1, 10]\n")
     tune = ["tune", "svm", corpus, "--store", store, "-o", out, "--inner-folds", 2, "--set", "gamma=0.5"]
     tune += ["--space", tmp_path / "space.yaml"]
-    code, said, err = run(capsys, monkeypatch, *tune)
+    code, said, err = run(capsys, monkeypatch, *tune, "--resume")  # from where there is nothing yet too
     assert code == 0, err
     assert "2 trials to the end, 0 stopped, 0 failed" in said
     assert "2/2 trials" in err

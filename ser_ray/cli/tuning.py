@@ -95,7 +95,9 @@ def tune(
     log: Annotated[
         str | None, typer.Option(help="UA of each trial to tensorboard:FOLDER or mlflow:URI.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in -o.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the search in -o, if one is there.")
+    ] = False,
     overwrite: Overwrite = False,
     known: Annotated[
         bool, typer.Option("--list", callback=listing(_spaces), is_eager=True, help="Tell all and leave.")

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from ser_ray import storage
 from ser_ray.corpora import read_manifest
-from ser_ray.errors import MissingInput, RunFailed, UsageError
+from ser_ray.errors import RunFailed, UsageError
 from ser_ray.models import FAMILIES, save_model
 from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.models.training import INNER_FOLDS
@@ -136,15 +136,13 @@ class TuneJob(Job):
     at_once: int | None = Field(None, ge=1)  # trials side by side; None: as the cluster has CPUs or GPUs
     gpu_share: float = Field(1.0, gt=0, le=1)  # of a GPU for each trial of a network
     log: str | None = None  # tensorboard:FOLDER or mlflow:URI
-    resume: bool = False
+    resume: bool = False  # go on with the search in `out`, if there is one
     overwrite: bool = False
 
     def work(self, progress: Progress) -> dict[str, Any]:
         """Search, or go on, and sum up."""
         given = (read_manifest(self.manifest), self.store, self.out, progress)
-        if self.resume and not storage.exists(storage.join(self.out, REQUEST)):
-            raise MissingInput(f"{self.out} holds no search to go on with. Leave out --resume.")
-        if not self.resume:
+        if not (self.resume and storage.exists(storage.join(self.out, REQUEST))):
             check_vacant(self.out, REQUEST, self.overwrite, "--resume goes on with it")
         shared = {
             name: getattr(self, name)
