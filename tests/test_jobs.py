@@ -18,13 +18,14 @@ import psutil
 import pytest
 import yaml
 
+from ser_ray import cli
 from ser_ray.errors import OutputConflict, UsageError
 from ser_ray.pipelines.job import check_vacant, read_job, run_file
-from ser_ray.pipelines.jobs import ExtractJob, ScoreJob, TrainJob, TuneJob
+from ser_ray.pipelines.jobs import EvaluateJob, ExtractJob, ScoreJob, TrainJob, TuneJob
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-JOBS = {"extract": ExtractJob, "train": TrainJob, "tune": TuneJob, "score": ScoreJob}
+JOBS = {"extract": ExtractJob, "train": TrainJob, "tune": TuneJob, "evaluate": EvaluateJob, "score": ScoreJob}
 
 
 @pytest.mark.parametrize("verb", JOBS)
@@ -175,4 +176,57 @@ def test_training_options_that_do_not_fit_are_refused(
     request = {"family": "mlp", "manifest": corpus, "store": str(tmp_path / "store"), **options}
     with pytest.raises(UsageError, match=cause):
         TrainJob.of(out=str(tmp_path / "model"), **request).run()
+    assert not (tmp_path / "store").exists()
+
+
+def test_evaluation_by_job_file_is_that_of_the_command(
+    corpus: str,
+    local_ray: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"manifest": corpus, "store": str(tmp_path / "store"), "protocol": "speaker", "folds": 2}
+    options |= {"target": "svm", "settings": {"C": 3}, "inner_folds": 2, "seed": 3}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump({**options, "out": str(tmp_path / "figures")}))
+    assert run_file(EvaluateJob, [str(tmp_path / "job.yaml")]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert json.loads((tmp_path / "figures" / "evaluation.json").read_text()) == summary
+    assert (summary["protocol"], summary["seed"], len(summary["folds"])) == ("speaker", 3, 2)
+    assert summary["reports"].keys() == {"svm"}
+    assert sum(summary["reports"]["svm"]["n"]) == 60
+    command = ["evaluate", "svm", corpus, "--store", str(tmp_path / "store"), "--json"]
+    command += ["--protocol", "speaker", "--folds", "2", "--set", "C=3", "--inner-folds", "2"]
+    monkeypatch.setattr(sys, "argv", ["ser-ray", *command, "--seed", "3"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert json.loads(capsys.readouterr().out) == summary
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ({"folds": 1}, "folds"),
+        ({"protocol": "losso"}, "loso"),
+        ({"normalise": "cmn"}, "cmvn"),
+        ({"settings": {"D": 1}}, "has a setting 'D'"),
+        ({"protocol": "unseen", "settings": {"C": 1}}, "leave out"),
+        ({"protocol": "unseen"}, "svm"),
+        ({"workers": 2}, "workers"),
+    ],
+)
+def test_wrong_evaluation_is_bad_usage(
+    corpus: str,
+    local_ray: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    mend: str,
+) -> None:
+    request = {"target": "svm", "manifest": corpus, "store": str(tmp_path / "store"), **options}
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(request))
+    assert run_file(EvaluateJob, [str(tmp_path / "job.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert mend in said
     assert not (tmp_path / "store").exists()

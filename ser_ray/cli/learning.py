@@ -229,33 +229,27 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure members and every fusion rule side by side, trained anew in each fold."""
-    from ser_ray.corpora import read_manifest
-    from ser_ray.pipelines import evaluate as evaluating
-    from ser_ray.pipelines.candidates import candidates_of, check_unchanged
-    from ser_ray.pipelines.cluster import connect
+    from ser_ray.pipelines.jobs import EvaluateJob
     from ser_ray.reports.figures import print_evaluation
     from ser_ray.reports.progress import showing
 
-    table = read_manifest(manifest)
-    unseen = protocol == evaluating.UNSEEN
-    if unseen:
-        from ser_ray.fusion import load_ensemble
-
-        check_unchanged(feature or (), band, normalise, settings or ())
-        ensemble, _ = load_ensemble(target)
-    else:
-        given = pairs("--set", settings)
-        candidates = candidates_of(target, feature or (), band, normalise, given)
-    connect(address)
+    job = EvaluateJob.of(
+        target=target,
+        manifest=manifest,
+        store=store,
+        protocol=protocol,
+        folds=folds,
+        features=feature or [],
+        band=band,
+        normalise=normalise,
+        settings=pairs("--set", settings),
+        inner_folds=inner_folds,
+        seed=seed,
+        out=out,
+        address=address,
+    )
     with showing(stderr) as progress:
-        if unseen:
-            result = evaluating.evaluate_unseen(ensemble, table, store, progress)
-        else:
-            result = evaluating.evaluate(
-                candidates, table, store, protocol, folds, seed, progress, inner_folds
-            )
-    if out:
-        result.save(out)
+        result = job.measure(progress)
     if as_json:
         return print_json(result.to_dict())
     print_evaluation(console, result)

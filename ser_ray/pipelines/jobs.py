@@ -10,12 +10,15 @@ from pydantic import Field, field_validator
 from ser_ray import storage
 from ser_ray.corpora import read_manifest
 from ser_ray.errors import RunFailed, UsageError
+from ser_ray.fusion import load_ensemble
 from ser_ray.models import FAMILIES, save_model
 from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.models.training import INNER_FOLDS
-from ser_ray.pipelines.cluster import Progress
+from ser_ray.pipelines.candidates import candidates_of, check_unchanged
+from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.contest import contest
 from ser_ray.pipelines.distributed import Workers
+from ser_ray.pipelines.evaluate import UNSEEN, Evaluation, evaluate, evaluate_unseen
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.job import Job, check_vacant
 from ser_ray.pipelines.score import score
@@ -163,6 +166,47 @@ class TuneJob(Job):
             if self.outer:
                 raise UsageError("a contest has no outer folds. Tune the winner with --outer.")
             return contest(self.families or list(FAMILIES), request, *given, not self.resume)
+
+
+class EvaluateJob(Job):
+    """Measure members and every fusion rule side by side, trained anew in each fold."""
+
+    verb = "evaluate"
+
+    target: str  # families a,b,c, or a model or ensemble directory
+    manifest: str
+    store: str
+    protocol: str = "loso"
+    folds: int = Field(5, ge=2)
+    features: list[str] = Field([])
+    band: Literal["wide", "telephone"] | None = None
+    normalise: str = NONE
+    settings: dict[str, Any] = Field({})
+    inner_folds: int = INNER_FOLDS
+    seed: int = 0
+    out: str | None = None  # folder for the figures
+
+    def run(self, progress: Progress = quiet) -> dict[str, Any]:
+        """Evaluate, and give all figures as plain data."""
+        return self.measure(progress).to_dict()
+
+    def measure(self, progress: Progress) -> Evaluation:
+        """What `run` sums up. A wrong request is refused before the cluster is joined."""
+        manifest = read_manifest(self.manifest)
+        brought = (self.features, self.band, self.normalise, self.settings)
+        if self.protocol == UNSEEN:
+            check_unchanged(*brought)
+            ensemble, _ = load_ensemble(self.target)
+            connect(self.address)
+            result = evaluate_unseen(ensemble, manifest, self.store, progress)
+        else:
+            candidates = candidates_of(self.target, *brought)
+            connect(self.address)
+            divided = (self.protocol, self.folds, self.seed)
+            result = evaluate(candidates, manifest, self.store, *divided, progress, self.inner_folds)
+        if self.out:
+            result.save(self.out)
+        return result
 
 
 class ScoreJob(Job):
