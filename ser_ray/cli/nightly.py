@@ -1,13 +1,77 @@
-"""Verbs of the nightly run: score, report."""
+"""Verbs of the nightly run: plan, score, report."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ser_ray.cli.options import Address, Json, app, console, print_json, stderr
 from ser_ray.errors import MissingInput, UsageError
+
+if TYPE_CHECKING:
+    from ser_ray.pipelines.sizing import Sizing
+
+
+@app.command(epilog="Example: ser-ray plan --from scores --hours 50000 --deadline 3h30m --price 0.35")
+def plan(
+    deadline: Annotated[str, typer.Option(help="After the start, such as 6h or 3h30m.")],
+    earlier: Annotated[
+        str | None,
+        typer.Option("--from", help="Scores folder that tells hours, speed and memory of a worker."),
+    ] = None,
+    hours: Annotated[float | None, typer.Option(help="Of audio.")] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Times real time of a core (jobs/benchmark.py score).")
+    ] = None,
+    worker_memory: Annotated[float | None, typer.Option(help="Of a worker, GiB.")] = None,
+    cores: Annotated[int, typer.Option(help="Of a machine, for workers.")] = 15,
+    memory: Annotated[float, typer.Option(help="Of a machine, GiB.")] = 26.0,
+    reserved: Annotated[float, typer.Option(help="Of it for Ray and its object store, GiB.")] = 4.0,
+    price: Annotated[float | None, typer.Option(help="Of a machine for an hour.")] = None,
+    margin: Annotated[
+        float, typer.Option(help="Of the work: slow reads, spot machines that go, the last long call.")
+    ] = 1.5,
+    startup: Annotated[str, typer.Option(help="Until the machines and their workers are there.")] = "15m",
+    as_json: Json = False,
+) -> None:
+    """Size a cluster for a night: machines, time, cost, and what to write into its configuration."""
+    from ser_ray.pipelines.sizing import Machine, Night, read_figures, seconds_of, size
+
+    given = {"hours": hours, "speed": speed, "worker_gib": worker_memory}
+    figures = read_figures(earlier) if earlier else {}
+    figures |= {name: value for name, value in given.items() if value is not None}
+    for name, option in zip(given, ("--hours", "--speed", "--worker-memory"), strict=True):
+        if name not in figures:
+            raise UsageError(f"{option} is not known. Give it, or --from a run that tells it.")
+    night = Night(**figures, deadline_s=seconds_of(deadline), startup_s=seconds_of(startup), margin=margin)
+    sizing = size(night, Machine(cores, memory, reserved, price))
+    if as_json:
+        return print_json(sizing.to_dict())
+    return _print_sizing(sizing)
+
+
+def _print_sizing(sizing: Sizing) -> None:
+    from ser_ray.reports.wording import elapsed
+
+    told, night, machine = sizing.to_dict(), sizing.night, sizing.machine
+    each = f"{told['workers_each']} workers each, {told['workers']} in all"
+    if sizing.workers_each < machine.cores:
+        each += f"; memory for no more of its {machine.cores} cores"
+    rows = {
+        "audio": f"{night.hours:,.1f} h, {night.speed:,.0f} times real time of a core",
+        "machines": f"{sizing.machines:,}, {each}",
+        "needed": f"{elapsed(told['needed_s'])}, of which {elapsed(night.startup_s)} to start; "
+        f"{elapsed(told['without_margin_s'])} without the margin of {night.margin:g}",
+        "spare": f"{elapsed(told['spare_s'])} until the deadline after {elapsed(night.deadline_s)}; "
+        f"{told['spare_gib']:.1f} of {machine.memory_gib:g} GiB",
+    }
+    if told["cost"] is not None:
+        rows["cost"] = f"{told['cost']:,.2f}, {1000 * told['cost'] / night.hours:.2f} for 1,000 h of audio"
+    for file, settings in told["write"].items():
+        rows[f"cluster/{file}"] = ", ".join(f"{name} {value}" for name, value in settings.items())
+    for name, text in rows.items():
+        console.print(f"{name:28s}{text}", markup=False)
 
 
 @app.command(epilog="Example: ser-ray score s3://calls/2026-11-22/ -m ensemble -o scores --max-errors 2%")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
+import pytest
 import ray
+
+from ser_ray import cli
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -39,6 +43,17 @@ def test_guide_names_only_files_that_are_there() -> None:
     assert not missing
     scripts = set(re.findall(r"/opt/ser-ray/([\w/]+\.py)", README))
     assert all((CLUSTER / name).exists() or (ROOT / name).exists() for name in scripts)
+
+
+def test_example_of_sizing_is_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((command, output),) = re.findall(r"^\$ (ser-ray plan .+)\n([^`]+)```", README, re.M)
+    monkeypatch.setattr(sys, "argv", command.split())
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert capsys.readouterr().out == output
 
 
 def test_files_say_what_they_are_and_name_no_index_of_packages() -> None:
