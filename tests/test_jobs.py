@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from ser_ray import cli
-from ser_ray.errors import OutputConflict, UsageError
+from ser_ray.corpora import read_manifest, write_manifest
+from ser_ray.errors import BadManifest, OutputConflict, UsageError
 from ser_ray.pipelines.job import check_vacant, read_job, run_file
 from ser_ray.pipelines.jobs import EvaluateJob, ExtractJob, ScoreJob, TrainJob, TuneJob
 
@@ -202,6 +203,24 @@ def test_evaluation_by_job_file_is_that_of_the_command(
         cli.main()
     assert not ended.value.code
     assert json.loads(capsys.readouterr().out) == summary
+
+
+def test_saved_ensemble_is_evaluated_on_what_it_never_heard(
+    corpus: str, deployment: Any, tmp_path: Path
+) -> None:
+    request = {"target": deployment.ensemble, "store": deployment.store, "protocol": "unseen"}
+    with pytest.raises(BadManifest, match="trained the model"):
+        EvaluateJob.of(manifest=corpus, **request).run()
+    table = read_manifest(corpus)
+    other = table.set_column(
+        table.schema.get_field_index("id"),
+        table.schema.field("id"),
+        [[f"other/{i}" for i in table["id"].to_pylist()]],
+    )
+    write_manifest(other, str(tmp_path / "other.parquet"))
+    summary = EvaluateJob.of(manifest=str(tmp_path / "other.parquet"), **request).run()
+    assert (summary["protocol"], summary["folds"]) == ("unseen", ("unseen",))
+    assert summary["reports"].keys() == {"svm", "random_forest", "rule:paper"}
 
 
 @pytest.mark.parametrize(
