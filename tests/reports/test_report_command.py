@@ -1,0 +1,53 @@
+"""`ser-ray report`: where it writes the page, and what it refuses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ser_ray import cli
+from ser_ray.models import save_model
+from ser_ray.models.model import directory_fingerprint
+from tests.reports.models import model
+
+
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `ser-ray report ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["ser-ray", "report", *map(str, arguments)])
+    monkeypatch.setattr(cli.console, "file", None, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_report_by_command_writes_beside_the_model_and_leaves_its_fingerprint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(model(), str(tmp_path / "svm"))
+    before = directory_fingerprint(tmp_path / "svm")
+    code, out, err = run(capsys, monkeypatch, f"{tmp_path / 'svm'}/")
+    assert (code, out, err) == (0, f"page -> {tmp_path / 'svm.html'}\n", "")
+    assert "trained model" in (tmp_path / "svm.html").read_text()
+    assert directory_fingerprint(tmp_path / "svm") == before
+    code, _, _ = run(capsys, monkeypatch, tmp_path / "svm", "-o", tmp_path / "elsewhere" / "page.html")
+    assert code == 0
+    assert (tmp_path / "elsewhere" / "page.html").exists()
+
+
+@pytest.mark.parametrize("option", [("--top", "3"), ("--truth", "truth.parquet")])
+def test_options_of_scores_are_refused_for_a_model(
+    option: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save_model(model(), str(tmp_path / "svm"))
+    code, _, err = run(capsys, monkeypatch, tmp_path / "svm", *option)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--top and --truth are for scores" in err
+    assert not (tmp_path / "svm.html").exists()
