@@ -6,6 +6,7 @@ import pytest
 
 from ser_ray.models import Model
 from tests.reports import models
+from tests.reports.nights import night, write_scores
 from tests.reports.pages import Page
 
 
@@ -19,3 +20,9 @@ def model_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def perceptron() -> Model:
     """A network of two epochs."""
     return models.model("mlp", epochs=2, hidden="8", batch=8)
+
+
+@pytest.fixture(scope="session")
+def scores(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The scores folder of a usual night."""
+    return write_scores(tmp_path_factory.mktemp("night") / "scores", night())
