@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ser_ray.models import Model
-from tests.reports import models
+from tests.reports import models, searches
 from tests.reports.nights import night, write_scores
 from tests.reports.pages import Page
 
@@ -26,3 +26,9 @@ def perceptron() -> Model:
 def scores(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The scores folder of a usual night."""
     return write_scores(tmp_path_factory.mktemp("night") / "scores", night())
+
+
+@pytest.fixture(scope="session")
+def search_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of a search with outer folds."""
+    return searches.page_of(tmp_path_factory.mktemp("search"), outer=searches.OUTER)

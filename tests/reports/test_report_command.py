@@ -11,6 +11,7 @@ from ser_ray import cli
 from ser_ray.models import save_model
 from ser_ray.models.model import directory_fingerprint
 from tests.reports.models import model
+from tests.reports.searches import write_search
 
 
 def run(
@@ -51,3 +52,15 @@ def test_options_of_scores_are_refused_for_a_model(
     assert (code, err.count("\n")) == (2, 1)
     assert "--top and --truth are for scores" in err
     assert not (tmp_path / "svm.html").exists()
+
+
+def test_report_by_command_writes_into_the_folder_of_the_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_search(tmp_path / "search")
+    code, _, err = run(capsys, monkeypatch, folder, "--top", "3")
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{folder} is a search" in err
+    code, out, err = run(capsys, monkeypatch, folder)
+    assert (code, out, err) == (0, f"page -> {folder}/report.html\n", "")
+    assert "hyperparameter search" in (folder / "report.html").read_text()
