@@ -1,12 +1,14 @@
-"""The files of `cluster/` as they are after their placeholders are filled in."""
+"""The files of `cluster/` as they are after their placeholders are filled in, and the objects in them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 PLACES = {
@@ -43,3 +45,22 @@ def filled() -> Callable[..., str]:
         return text.replace("{date}", night) if night else text
 
     return fill
+
+
+def _objects(text: str) -> dict[str, dict[str, Any]]:
+    return {f"{o['kind']}/{o['metadata']['name']}": o for o in yaml.safe_load_all(text)}
+
+
+@pytest.fixture(scope="session")
+def ray_objects(cluster_folder: Path, filled: Callable[..., str]) -> dict[str, dict[str, Any]]:
+    """RayJobs and the RayCluster, by file."""
+    found = {}
+    for file in sorted((cluster_folder / "kuberay").glob("*.yaml")):
+        if file.stem != "base":
+            (found[file.stem],) = _objects(filled(f"kuberay/{file.name}")).values()
+    return found
+
+
+@pytest.fixture(scope="session")
+def base(filled: Callable[..., str]) -> dict[str, dict[str, Any]]:
+    return _objects(filled("kuberay/base.yaml"))
