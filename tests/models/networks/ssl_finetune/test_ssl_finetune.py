@@ -1,12 +1,11 @@
+"""Logits, what is tuned and what is kept: the tuned encoders of speech."""
+
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,82 +13,14 @@ import torch
 from torch import nn
 
 from ser_ray import features
-from ser_ray.errors import BadModel, MissingInput, UsageError
 from ser_ray.models.networks.classifier import NetworkClassifier, all_settings
 from ser_ray.models.networks.loop import LoopOptions, _groups
-from ser_ray.models.networks.network import Padded
-from ser_ray.models.networks.ssl_finetune import NETWORKS, PLAN
+from tests.models.networks.ssl_finetune.checkpoints import KIND, LENGTHS, build, every_encoder, one, waves
 
-transformers = pytest.importorskip("transformers", reason="the extra ssl is not installed")
+pytest.importorskip("transformers", reason="the extra ssl is not installed")
 
-from ser_ray.features.ssl_checkpoint import KINDS  # noqa: E402
-from ser_ray.features.ssl_encoder import load_encoder  # noqa: E402
-
-[KIND] = NETWORKS
-TINY = {
-    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24,
-    "conv_dim": (8,) * 7, "num_conv_pos_embedding_groups": 2, "vocab_size": 8, "hidden_dropout": 0.1,
-}  # fmt: skip
-STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "num_conv_pos_embeddings": 9}
-GROUP = {"feat_extract_norm": "group", "num_conv_pos_embeddings": 8}
-WHISPER = {
-    "d_model": 16, "encoder_layers": 3, "decoder_layers": 2, "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "num_mel_bins": 20,
-    "max_source_positions": 100, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 0,
-    "eos_token_id": 0, "decoder_start_token_id": 0,
-}  # fmt: skip
-MODELS = {
-    "wav2vec2_group": ("Wav2Vec2", TINY | GROUP),
-    "wav2vec2_layer": ("Wav2Vec2", TINY | STABLE | {"mask_time_length": 2, "layerdrop": 0.5}),
-    "hubert_layer": ("Hubert", TINY | STABLE),
-    "wavlm_group": ("WavLM", TINY | GROUP),
-    "wavlm_layer": ("WavLM", TINY | STABLE | {"add_adapter": True}),
-    "data2vec": ("Data2VecAudio", TINY | {"num_conv_pos_embeddings": 2}),
-    "whisper": ("Whisper", WHISPER | {"encoder_layerdrop": 0.5}),
-}
-every_encoder = pytest.mark.parametrize("name", list(MODELS))
-LENGTHS = [16000, 9000, 12345, 16000, 2000, 400, 399, 1]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """A tiny checkpoint of each kind with random weights, in the format of the Hugging Face hub."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    for name, (family, sizes) in MODELS.items():
-        torch.manual_seed(1)
-        model = getattr(transformers, f"{family}Model")(getattr(transformers, f"{family}Config")(**sizes))
-        model.save_pretrained(root / name)
-        if name == "whisper":
-            extractor = transformers.WhisperFeatureExtractor(feature_size=20, chunk_length=2)
-        else:
-            extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
-        extractor.save_pretrained(root / name)
-    return {name: str(root / name) for name in MODELS}
-
-
-@pytest.fixture
-def folder(folders, tmp_path):
-    """A checkpoint to be spoilt."""
-    return shutil.copytree(folders["wav2vec2_layer"], tmp_path / "checkpoint")
-
-
-def build(checkpoint: Any, seed: int = 0, **changes: Any) -> nn.Module:
-    torch.manual_seed(seed)
-    settings = {**all_settings(KIND), "hidden": "12", "checkpoint": str(checkpoint), **changes}
-    return KIND.build([(None, 1)], 3, settings)
-
-
-def waves(lengths: list[int], beyond: float = 0.0, extra: int = 0) -> Padded:
-    """The same utterances whatever lies beyond them."""
-    drawn = 0.02 + 0.1 * torch.randn(len(lengths), 17000, 1, generator=torch.Generator().manual_seed(0))
-    values = drawn[:, : max(lengths) + extra].clone()
-    for row, length in zip(values, lengths, strict=True):
-        row[length:] = beyond
-    return Padded(values, torch.tensor(lengths))
-
-
-def one(lengths: list[int], row: int) -> Padded:
-    return Padded(waves(lengths).values[row : row + 1, : lengths[row]], torch.tensor([lengths[row]]))
+from ser_ray.features.ssl_checkpoint import KINDS
+from ser_ray.features.ssl_encoder import load_encoder
 
 
 def test_it_reads_eight_seconds_at_16_khz_whatever_the_band():
@@ -251,95 +182,6 @@ def test_training_leaves_the_encoder_of_the_feature_as_it_was(folders):
         for parameter in network.parameters():
             parameter += 0.1
     np.testing.assert_array_equal(feature(wave), before)
-
-
-class Payload:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def test_code_in_weights_is_refused_and_not_run(folder, tmp_path):
-    Path(folder, "model.safetensors").unlink()
-    torch.save({"masked_spec_embed": Payload(tmp_path / "ran")}, Path(folder, "pytorch_model.bin"))
-    with pytest.raises(BadModel, match=r"asks for posix\.mkdir"):
-        build(folder)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_python_files_of_a_checkpoint_are_not_run(folder, tmp_path):
-    place = Path(folder, "config.json")
-    evil = {"auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
-    place.write_text(json.dumps({**json.loads(place.read_text()), **evil}))
-    Path(folder, "evil.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
-    network = build(folder)
-    assert "evil" not in network.rebuilt_with[PLAN]
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_spoilt_plan_is_refused_and_what_it_should_not_hold_is_passed_over(folders):
-    network = build(folders["hubert_layer"])
-    plan = json.loads(network.rebuilt_with[PLAN])
-    more = {"auto_map": {"AutoModel": "evil.Model"}, "_attn_implementation": "someone/kernels", "name": 3}
-    spoilt = {**plan, "configuration": {**plan["configuration"], **more}}
-    again = build("", **{PLAN: json.dumps(spoilt)})
-    configuration = again.encoder.network.config
-    assert configuration._attn_implementation == "sdpa"
-    assert not hasattr(configuration, "auto_map")
-    again.load_state_dict(network.state_dict())
-    for wrong, message in [
-        ("{", "no readable plan"),
-        ("[]", "no readable plan"),
-        (json.dumps({**plan, "more": 1}), "no readable plan"),
-        (json.dumps({**plan, "kind": "bert"}), "unknown kind 'bert'"),
-        (json.dumps({**plan, "kind": ["bert"]}), "unknown kind"),
-        (json.dumps({**plan, "configuration": {"hidden_size": "wide"}}), "cannot build the encoder"),
-        (json.dumps({**plan, "configuration": 3}), "cannot build the encoder"),
-    ]:
-        with pytest.raises(BadModel, match=message):
-            build("", **{PLAN: wrong})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"checkpoint": ""}, "Name them: checkpoint=microsoft/wavlm-base-plus"),
-        ({"frozen_below": 5}, r"blocks 1 to 3; set it to 0 .* to 4"),
-        ({"frozen_below": -1}, "frozen_below=-1"),
-        ({"pooling": "first"}, "pooling='first' does not exist"),
-        ({"hidden": "wide"}, "Write them like"),
-        ({"revision": "main"}, "is a folder: it has no revision main"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(folders, changes, message):
-    with pytest.raises(UsageError, match=message):
-        build(**{"checkpoint": folders["hubert_layer"], **changes})
-
-
-def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(MissingInput, match="checkpoint not found"):
-        build(tmp_path / "none")
-
-
-def test_features_that_are_no_samples_are_refused(folders):
-    settings = {**all_settings(KIND), "checkpoint": folders["hubert_layer"]}
-    with pytest.raises(UsageError, match="Give it the feature waveform_16k"):
-        KIND.build([(None, 40)], 3, settings)
-
-
-def test_a_wave_beyond_whispers_window_is_refused(folders):
-    network = build(folders["whisper"]).eval()
-    network((Padded(torch.zeros(1, 32000, 1), torch.tensor([32000])),))
-    with pytest.raises(UsageError, match=r"at most 2 s.*waveform_16k\(seconds=2\)"):
-        network((Padded(torch.zeros(2, 32001, 1), torch.tensor([32001, 9])),))
-
-
-def test_without_transformers_the_command_that_installs_it_is_told(folders, monkeypatch):
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UsageError, match=r"pip install 'ser-ray\[ssl\]'"):
-        build(folders["hubert_layer"])
 
 
 def test_every_kind_is_among_those_tried(folders):
