@@ -1,4 +1,4 @@
-"""The job `extract`: python jobs/extract.py CONFIG.yaml, here or through `ray job submit`."""
+"""The job `extract`: python jobs/extract.py CONFIG.yaml, here or on a cluster's head."""
 
 import sys
 

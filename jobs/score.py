@@ -1,4 +1,4 @@
-"""The job `score`: python jobs/score.py CONFIG.yaml, here or through `ray job submit`."""
+"""The job `score`: python jobs/score.py CONFIG.yaml, here or on a cluster's head."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The job `train`: python jobs/train.py CONFIG.yaml, here or through `ray job submit`."""
+"""The job `train`: python jobs/train.py CONFIG.yaml, here or on a cluster's head."""
 
 import sys
 

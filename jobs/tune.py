@@ -1,4 +1,4 @@
-"""The job `tune`: python jobs/tune.py CONFIG.yaml, here or through `ray job submit`."""
+"""The job `tune`: python jobs/tune.py CONFIG.yaml, here or on a cluster's head."""
 
 import sys
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import yaml
@@ -19,6 +20,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     verb: ClassVar[str]
+    identity: ClassVar[tuple[str, ...]] = ("out",)  # options by which it is known: what it fills, first
 
     address: str | None = None  # of a Ray cluster; None: this machine, or where the job runs already
 
@@ -75,19 +77,32 @@ def check_vacant(uri: str, marker: str, overwrite: bool, other: str = "Choose an
 
 
 def run_file(kind: type[Job], arguments: list[str]) -> int:
-    """Run a job from a YAML file, as `jobs/*.py` do; the last line printed is its summary as JSON.
+    """Run a job from a YAML file, as `jobs/*.py` do.
 
     Args:
         kind: the job.
         arguments: the YAML's path or URI.
 
     Returns:
+        The exit code, as `run_job`.
+    """
+
+    def read() -> Job:
+        if len(arguments) != 1:
+            raise UsageError(f"usage: python jobs/{kind.verb}.py CONFIG.yaml")
+        return read_job(kind, arguments[0])
+
+    return run_job(read)
+
+
+def run_job(read: Callable[[], Job]) -> int:
+    """Run what `read` gives, with a line `done/total counted` now and then; the last is the summary as JSON.
+
+    Returns:
         The exit code: 0 all well, 1 the run failed, 2 the request is wrong.
     """
     try:
-        if len(arguments) != 1:
-            raise UsageError(f"usage: python jobs/{kind.verb}.py CONFIG.yaml")
-        job = read_job(kind, arguments[0])
+        job = read()
         summary = job.run(_print_progress)
         print(json.dumps(summary, ensure_ascii=False), flush=True)
         job.check(summary)

@@ -35,6 +35,7 @@ class ExtractJob(Job):
     """Extract features of a manifest into a store."""
 
     verb = "extract"
+    identity = ("store", "manifest", "features")
 
     manifest: str
     store: str
@@ -248,3 +249,6 @@ class ScoreJob(Job):
                 f"{counts['error']} of {counts['listed']} calls failed, more than --max-errors "
                 f"{100 * self.max_errors:g}%. All rows are written; see the ledger in {self.out}."
             )
+
+
+JOBS: dict[str, type[Job]] = {kind.verb: kind for kind in (ScoreJob, ExtractJob, TrainJob, TuneJob)}
