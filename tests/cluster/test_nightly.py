@@ -111,7 +111,7 @@ def test_command_runs_with_the_workers_that_came_and_its_exit_code_counts() -> N
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(CLUSTER / "workers.py"), *arguments]
+        command = [sys.executable, "-m", "ser_ray.pipelines.workers", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     with subprocess.Popen(

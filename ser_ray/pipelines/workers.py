@@ -1,7 +1,8 @@
 """Ask the cluster's autoscaler for workers, run a command when they are there, and give them back.
 
-python workers.py [--gpus N] [--wait S] CPUS -- COMMAND ...    exits with the command's code
-python workers.py [--gpus N] [--wait S] CPUS                   only asks, and waits; 0 gives all back
+    python -m ser_ray.pipelines.workers [--gpus N] [--wait S] CPUS -- COMMAND ...
+
+exits with the command's code. Without a command it only asks, and waits; 0 gives all back.
 
 A job takes as many workers as the cluster has when it starts, so a cluster that begins with none has to be
 asked first. What has not come after --wait seconds is done without, unless nothing has.
