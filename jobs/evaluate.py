@@ -1,4 +1,4 @@
-"""The job `evaluate`: python jobs/evaluate.py CONFIG.yaml, here or through `ray job submit`."""
+"""The job `evaluate`: python jobs/evaluate.py CONFIG.yaml, here or on a cluster's head."""
 
 import sys
 

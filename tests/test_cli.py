@@ -52,6 +52,8 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
     pq.write_table(table.drop(["uri"]), tmp / "no-uri.parquet")
     pq.write_table(pa.concat_tables([table, table]), tmp / "twice.parquet")
     (tmp / "space.yaml").write_text("C: {low: 10, high: 1}\n")
+    (tmp / "night.yaml").write_text("archive: s3://calls\nensemble: s3://e\nout: s3://scores\n")
+    (tmp / "here.yaml").write_text("archive: s3://calls\nensemble: s3://e\nout: scores\n")
     (tmp / "best.yaml").write_text("family: mlp\nsettings: {}\n")
     s, o = ["--store", tmp / "store"], ["-o", tmp / "out"]
     return {
@@ -108,6 +110,11 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
         "legs": (["score", tmp, "-m", tmp, *o, "--legs", "a,a"], "legs"),
         "calls": (["simulate", corpus, *o, "--calls", "0"], "at least one call"),
         "codec": (["simulate", corpus, *o, "--codec", "ulaw"], "mulaw"),
+        "no dashboard": (["submit", "score", tmp / "night.yaml"], "--address"),
+        "dashboard's port": (["status", "--address", "ray://head:10001"], "http://HEAD:8265"),
+        "relative output": (["submit", "score", tmp / "here.yaml"], "begins with /"),
+        "job of another verb": (["submit", "train", tmp / "night.yaml"], "family"),
+        "follow all": (["status", "--follow", "--address", "http://head"], "--follow needs"),
         "no scores": (["report", tmp / "empty"], "run.json"),
         "demo in a used folder": (["demo", tmp / "occupied"], "another"),
     }

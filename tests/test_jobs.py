@@ -1,20 +1,13 @@
-"""Jobs submitted to a Ray head that asks for a token, and the exit codes that a scheduler sees."""
+"""What a job takes, and the exit codes that a scheduler sees."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
-import socket
-import subprocess
+import runpy
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 
@@ -22,11 +15,9 @@ from ser_ray import cli
 from ser_ray.corpora import read_manifest, write_manifest
 from ser_ray.errors import BadManifest, OutputConflict, UsageError
 from ser_ray.pipelines.job import check_vacant, read_job, run_file
-from ser_ray.pipelines.jobs import EvaluateJob, ExtractJob, ScoreJob, TrainJob, TuneJob
+from ser_ray.pipelines.jobs import JOBS, EvaluateJob, ScoreJob, TrainJob
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-JOBS = {"extract": ExtractJob, "train": TrainJob, "tune": TuneJob, "evaluate": EvaluateJob, "score": ScoreJob}
 
 
 @pytest.mark.parametrize("verb", JOBS)
@@ -74,91 +65,16 @@ def test_output_that_is_there_is_never_replaced_by_accident(tmp_path: Path) -> N
     check_vacant(str(tmp_path), "model.json", overwrite=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture(scope="module")
-def head() -> Iterator[tuple[str, dict[str, str]]]:
-    """A Ray head of its own that asks for a token: the address of its jobs, and the environment."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    environment |= {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-    }
-    port, dashboard = _free_port(), _free_port()
-    command = [str(BIN / "ray"), "start", "--head", "--block", f"--port={port}", "--num-cpus=4"]
-    command += [f"--dashboard-agent-listen-port={_free_port()}"]  # the other Ray's agent has the usual one
-    command += [f"--dashboard-port={dashboard}", "--disable-usage-stats", "--object-store-memory=200000000"]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 90
-    while not _answers(dashboard) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    yield f"http://127.0.0.1:{dashboard}", environment
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    process.wait(30)
-
-
-def submit(head: tuple[str, dict[str, str]], verb: str, config: Path) -> tuple[int, str]:
-    """Exit code and log of `ray job submit`."""
-    address, environment = head
-    command = [str(BIN / "ray"), "job", "submit", "--address", address, "--working-dir", str(ROOT / "jobs")]
-    command += ["--entrypoint-num-cpus", "0.1", "--", sys.executable, f"{verb}.py", str(config)]
-    for _ in range(5):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-        if "try again later" not in done.stderr:  # the head answers before its agent does
-            break
-        time.sleep(1)
-    return done.returncode, done.stdout + done.stderr
-
-
-@pytest.mark.cluster
-def test_submitted_jobs_extract_train_and_score_and_return_their_codes(
-    head: tuple[str, dict[str, str]], corpus: str, deployment: Any, tmp_path: Path
+@pytest.mark.parametrize("verb", JOBS)
+def test_script_of_every_job_takes_one_yaml(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configs: dict[str, dict[str, Any]] = {
-        "extract": {
-            "manifest": corpus,
-            "store": str(tmp_path / "s"),
-            "features": ["mfcc_stats(band=telephone)"],
-        },
-        "train": {
-            "family": "svm",
-            "manifest": corpus,
-            "store": str(tmp_path / "s"),
-            "out": str(tmp_path / "svm"),
-            "band": "telephone",
-        },
-        "score": {
-            "archive": deployment.archive,
-            "ensemble": str(tmp_path / "svm"),
-            "out": str(tmp_path / "scores"),
-            "max_errors": "5%",
-        },
-    }
-    codes = {}
-    for verb, options in configs.items():
-        config = tmp_path / f"{verb}.yaml"
-        config.write_text(yaml.safe_dump(options))
-        codes[verb], log = submit(head, verb, config)
-        assert "{" in log, log
-        summary = next(json.loads(line) for line in reversed(log.splitlines()) if line.startswith("{"))
-    assert codes == {"extract": 0, "train": 0, "score": 1}  # 11 of 40 calls are damaged: more than 5 %
-    assert summary["counts"] == {"listed": 40, "ok": 28, "no_speech": 1, "error": 11}
-    assert (tmp_path / "svm" / "model.json").exists()
+    script = str(ROOT / "jobs" / f"{verb}.py")
+    monkeypatch.setattr(sys, "argv", [script])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(script, run_name="__main__")
+    assert ended.value.code == 2
+    assert f"jobs/{verb}.py CONFIG.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

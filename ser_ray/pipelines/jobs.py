@@ -173,6 +173,7 @@ class EvaluateJob(Job):
     """Measure members and every fusion rule side by side, trained anew in each fold."""
 
     verb = "evaluate"
+    identity = ("target", "manifest", "protocol", "out")
 
     target: str  # families a,b,c, or a model or ensemble directory
     manifest: str
@@ -251,4 +252,5 @@ class ScoreJob(Job):
             )
 
 
-JOBS: dict[str, type[Job]] = {kind.verb: kind for kind in (ScoreJob, ExtractJob, TrainJob, TuneJob)}
+_KINDS = (ScoreJob, ExtractJob, TrainJob, TuneJob, EvaluateJob)
+JOBS: dict[str, type[Job]] = {kind.verb: kind for kind in _KINDS}
