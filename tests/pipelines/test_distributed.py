@@ -61,9 +61,10 @@ def curve(model: Model) -> list[dict[str, float]]:
 
 
 def workers_alive() -> list[psutil.Process]:
-    return [
-        p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
-    ]
+    """Of this process's own Ray: other tests may run beside this one."""
+    own = {child.pid for child in psutil.Process().children(recursive=True)}
+    everywhere = [p for p in psutil.process_iter(["cmdline"]) if p.pid in own]
+    return [p for p in everywhere if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])]
 
 
 DRIVER = """
