@@ -18,6 +18,7 @@ from ser_ray.pipelines.night import DATE, fill, night_of, texts
 from ser_ray.pipelines.notification import notify, target_of
 
 Summary = dict[str, Any]  # what a job did, as plain data
+Show = Callable[[Summary], None]
 PASSWORD = re.compile(r"://[^/@\s\"]*:[^/@\s\"]+@")
 
 
@@ -116,12 +117,18 @@ def check_vacant(uri: str, marker: str, overwrite: bool, other: str = "Choose an
         raise OutputConflict(f"{uri} exists. {other}, or pass --overwrite to replace it.")
 
 
-def run_file(kind: type[Job], arguments: list[str]) -> int:
+def print_summary(summary: Summary) -> None:
+    """One line of JSON."""
+    print(json.dumps(summary, ensure_ascii=False), flush=True)
+
+
+def run_file(kind: type[Job], arguments: list[str], show: Show = print_summary) -> int:
     """Run a job from a YAML file, as `jobs/*.py` do.
 
     Args:
         kind: the job.
         arguments: the YAML's path or URI.
+        show: prints the summary, as JSON on its last line.
 
     Returns:
         The exit code, as `run_job`.
@@ -132,10 +139,10 @@ def run_file(kind: type[Job], arguments: list[str]) -> int:
             raise UsageError(f"usage: python jobs/{kind.verb}.py CONFIG.yaml")
         return read_job(kind, arguments[0])
 
-    return run_job(read)
+    return run_job(read, show)
 
 
-def run_job(read: Callable[[], Job]) -> int:
+def run_job(read: Callable[[], Job], show: Show = print_summary) -> int:
     """Run what `read` gives, with a line `done/total counted` now and then; the last is the summary as JSON.
 
     Returns:
@@ -143,14 +150,14 @@ def run_job(read: Callable[[], Job]) -> int:
     """
     try:
         job = read()
-        carry_out(job, lambda: job.run(_print_progress), _print_summary)
+        carry_out(job, lambda: job.run(_print_progress), show)
     except SerRayError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.code
     return 0
 
 
-def carry_out(job: Job, run: Callable[[], Summary], show: Callable[[Summary], None]) -> None:
+def carry_out(job: Job, run: Callable[[], Summary], show: Show) -> None:
     """Run a job by `run`, show its summary, check it, and tell its `notify` how it ended.
 
     Raises:
@@ -202,10 +209,6 @@ def read_options(uri: str, what: str) -> dict[str, Any]:
     if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
         raise UsageError(f"{uri} should hold options, one `name: value` a line.")
     return options
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    print(json.dumps(summary, ensure_ascii=False), flush=True)
 
 
 def _print_progress(done: int, total: int, counted: str) -> None:
