@@ -1,5 +1,6 @@
-"""Speed and memory against a baseline in the same run.
+"""Speed and memory against a baseline in the same run, by a YAML (the job `benchmark`) or by options.
 
+python jobs/benchmark.py CONFIG.yaml
 python jobs/benchmark.py features manifest.parquet [--files 200] [--repeats 3]
 python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
 python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
@@ -14,68 +15,51 @@ import json
 import sys
 from typing import Any
 
-from ser_ray.corpora import read_manifest
-from ser_ray.errors import SerRayError
-from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
-from ser_ray.pipelines.cluster import connect
-from ser_ray.pipelines.training_benchmark import benchmark_train
-from ser_ray.pipelines.tuning_benchmark import benchmark_tune
+from ser_ray.pipelines.benchmark_job import BenchmarkJob
+from ser_ray.pipelines.job import run_file, run_job
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run one benchmark; its figures are printed one a line, and as JSON on the last line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    if not arguments or arguments[0].endswith((".yaml", ".yml")):
+        return run_file(BenchmarkJob, arguments, _print_figures)
+    given = _parser().parse_args(arguments)
+    return run_job(lambda: BenchmarkJob.of(**vars(given)), _print_figures)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Options as those of the job; what is not given is left to it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
     parser.add_argument("--address", help="Ray cluster; this machine without it")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    features = verbs.add_parser("features", help="our features beside librosa's and openSMILE's, one core")
-    features.add_argument("manifest")
-    features.add_argument("--files", type=int, default=200)
-    extract = verbs.add_parser("extract", help="extraction on Ray beside a plain loop")
-    extract.add_argument("manifest")
-    extract.add_argument("--feature", default="mfcc_stats")
-    extract.add_argument("--hours", type=float, default=10.0, help="of audio, by repeating the manifest")
-    score = verbs.add_parser("score", help="scoring, by stage")
-    score.add_argument("archive")
-    score.add_argument("-m", "--model", required=True, help="ensemble directory")
-    train = verbs.add_parser("train", help="a network's training beside a plain PyTorch loop")
-    train.add_argument("manifest")
-    train.add_argument("--store", required=True, help="feature store")
-    train.add_argument("--family", default="cnn1d")
-    train.add_argument("--epochs", type=int, default=6)
-    train.add_argument("--workers", type=int, default=1)
-    tune = verbs.add_parser("tune", help="trials of the svm beside a plain scikit-learn loop")
-    tune.add_argument("manifest")
-    tune.add_argument("--store", required=True, help="feature store")
-    tune.add_argument("--trials", type=int, default=60)
-    for verb in (features, extract, train, tune, score):
-        verb.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args()
-    try:
-        if given.verb != "features":
-            connect(given.address)
-        if given.verb == "features":
-            figures = benchmark_features(read_manifest(given.manifest), given.files, given.repeats)
-        elif given.verb == "extract":
-            figures = benchmark_extract(
-                read_manifest(given.manifest), given.feature, given.hours, given.repeats
-            )
-        elif given.verb == "train":
-            manifest = read_manifest(given.manifest)
-            figures = benchmark_train(
-                manifest, given.store, given.family, given.epochs, given.repeats, given.workers
-            )
-        elif given.verb == "tune":
-            manifest = read_manifest(given.manifest)
-            figures = benchmark_tune(manifest, given.store, given.trials, given.repeats)
-        else:
-            figures = benchmark_score(given.archive, given.model, given.repeats)
-    except SerRayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    parts = parser.add_subparsers(dest="part", required=True)
+    helps = {
+        "features": "our features beside librosa's and openSMILE's, one core",
+        "extract": "extraction on Ray beside a plain loop",
+        "train": "a network's training beside a plain PyTorch loop",
+        "tune": "trials of the svm beside a plain scikit-learn loop",
+        "score": "scoring, by stage",
+    }
+    for part, what in helps.items():
+        options = parts.add_parser(part, help=what, argument_default=argparse.SUPPRESS)
+        options.add_argument("archive" if part == "score" else "manifest")
+        if part == "score":
+            options.add_argument("-m", "--model", dest="ensemble", help="ensemble directory")
+        elif part in ("train", "tune"):
+            options.add_argument("--store", help="feature store")
+        for name in (*BenchmarkJob.takes[part], "repeats"):
+            field = BenchmarkJob.model_fields[name]
+            options.add_argument(f"--{name}", type=type(field.default), help=f"{field.default} without it")
+    return parser
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
     for name, value in figures.items():
         print(f"{name:36s} {_text(value)}")
-    print(json.dumps(figures))
-    return 0
+    print(json.dumps(figures), flush=True)
 
 
 def _text(value: Any) -> str:
@@ -85,4 +69,4 @@ def _text(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

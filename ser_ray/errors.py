@@ -5,11 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+PASSING = 75  # EX_TEMPFAIL of sysexits.h
+
 
 class SerRayError(Exception):
-    """Base of all our errors. `exit_code` is what the command line returns for it."""
+    """Base of all our errors.
+
+    Attributes:
+        exit_code: what the command line returns for it, unless it is passing.
+        passing: may go away by itself: worth another attempt.
+    """
 
     exit_code = 1
+    passing: bool = False
+
+    @property
+    def code(self) -> int:
+        """What the command line returns: `PASSING` where another attempt may help, or `exit_code`."""
+        return PASSING if self.passing else self.exit_code
 
 
 class UsageError(SerRayError):
@@ -56,11 +69,29 @@ class BandMismatch(UsageError):
 
 
 class StorageFailed(SerRayError):
-    """A read or a write failed: no permission, disk full, connection lost."""
+    """A read or a write failed: no permission, disk full, connection lost.
+
+    Args:
+        message: cause and mend.
+        passing: as with throttling, a store that answers 5xx, timeouts and lost connections.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class RunFailed(SerRayError):
-    """A run ended, but not well: too many failed files, too few rows, a dead cluster."""
+    """A run ended, but not well: too many failed files, too few rows, a dead cluster.
+
+    Args:
+        message: cause and mend.
+        passing: as with a cluster that broke off or does not answer, or workers that did not come.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class UnreadableAudio(SerRayError):

@@ -117,6 +117,13 @@ def list_files(uri: str, suffixes: tuple[str, ...] = (), deep: bool = True) -> I
         yield FileInfo(place, below or name(path), int(info["size"] or 0), tag)
 
 
+def list_folders(uri: str) -> list[str]:
+    """Names of the folders directly in `uri`."""
+    with _clear_errors(uri):
+        fs, path = _filesystem(uri)
+        return sorted(name(i["name"]) for i in fs.ls(path, detail=True) if i["type"] == "directory")
+
+
 def read_bytes(uri: str) -> bytes:
     """The whole content of one file."""
     with _clear_errors(uri):

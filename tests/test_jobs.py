@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -13,17 +15,24 @@ import yaml
 
 from ser_ray import cli
 from ser_ray.corpora import read_manifest, write_manifest
-from ser_ray.errors import BadManifest, OutputConflict, UsageError
-from ser_ray.pipelines.job import check_vacant, read_job, run_file
+from ser_ray.errors import BadManifest, MissingInput, OutputConflict, RunFailed, StorageFailed, UsageError
+from ser_ray.pipelines.benchmark_job import BenchmarkJob
+from ser_ray.pipelines.job import Job, check_vacant, read_job, run_file, run_job
 from ser_ray.pipelines.jobs import JOBS, EvaluateJob, ScoreJob, TrainJob
 
 ROOT = Path(__file__).parents[1]
+SCORE = {"archive": "s3://calls/dt={date}/", "ensemble": "e", "out": "s3://scores/dt={date}"}
 
 
-@pytest.mark.parametrize("verb", JOBS)
+KINDS = {**JOBS, "benchmark": BenchmarkJob}
+
+
+@pytest.mark.parametrize("verb", KINDS)
 def test_example_of_every_job_holds_only_options_that_it_has(verb: str) -> None:
-    job = read_job(JOBS[verb], str(ROOT / "jobs" / f"{verb}.yaml"))
-    assert isinstance(job, JOBS[verb])
+    example = ROOT / "jobs" / f"{verb}.yaml"
+    assert isinstance(read_job(KINDS[verb], str(example)), KINDS[verb])
+    offered = re.findall(r"^# (\w+): ", example.read_text(), re.M)
+    assert set(offered) <= KINDS[verb].model_fields.keys()
 
 
 @pytest.mark.parametrize(
@@ -46,6 +55,99 @@ def test_wrong_job_file_is_bad_usage(
     assert mend in said
 
 
+def test_date_stands_in_all_options_and_they_keep_their_pattern() -> None:
+    notify = ["mail", "-s", "scores of {date}", "team"]
+    job = ScoreJob.of(**SCORE, date=datetime.date(2026, 11, 22), legs=["{date}", "b"], notify=notify)
+    assert (job.date, job.out) == ("2026-11-22", SCORE["out"])
+    assert (job.dated.archive, job.dated.out) == ("s3://calls/dt=2026-11-22/", "s3://scores/dt=2026-11-22")
+    assert (job.dated.legs, job.dated.notify[2]) == (["2026-11-22", "b"], "scores of 2026-11-22")
+    settings = TrainJob.of(
+        family="svm", manifest="m", store="s", out="o", settings={"a": ["{date}"]}, date="2024-02-29"
+    )
+    assert settings.dated.settings == {"a": ["2024-02-29"]}
+    before = datetime.datetime.now(datetime.UTC).date()
+    named = ScoreJob.of(**SCORE, date="yesterday").date
+    after = datetime.datetime.now(datetime.UTC).date()
+    assert named in {str(day - datetime.timedelta(days=1)) for day in (before, after)}
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        (SCORE, "archive has {date} and no date is given. Give one like 2026-11-22, or yesterday."),
+        ({**SCORE, "date": "22.11.2026"}, "date: '22.11.2026' is not a day. Give one like 2026-11-22"),
+        ({**SCORE, "date": "2026-02-30"}, "date: '2026-02-30' is not a day."),
+        ({**SCORE, "date": "today"}, "or yesterday."),
+        ({**SCORE, "date": ""}, "is not a day"),
+        (
+            {**SCORE, "date": "2026-11-22", "notify": "https://me@host"},
+            "notify: the URL holds a user's name.",
+        ),
+        ({**SCORE, "date": "2026-11-22", "notify": [1]}, "notify.0: Input should be a valid string."),
+        ({**SCORE, "date": "2026-11-22", "out": "ftp://me:pw@host/{date}"}, "out holds a password."),
+    ],
+)
+def test_wrong_night_or_notification_is_refused_with_one_sentence(options: Any, mend: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(mend)) as refused:
+        ScoreJob.of(**options)
+    assert "pw" not in str(refused.value)
+
+
+class Ending(Job):
+    """A job that needs no cluster and ends as its option says."""
+
+    verb = "end"
+    identity = ("how",)
+    how: str
+
+    def run(self, progress: Any = None) -> dict[str, Any]:
+        failures = {
+            "wrong": MissingInput("no {date} archive"),
+            "throttled": StorageFailed("503", passing=True),
+            "too many": RunFailed("11 of 40"),
+            "bug": ZeroDivisionError("of ours"),
+        }
+        if self.how in failures:
+            raise failures[self.how]
+        return {"did": self.dated.how}
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "error"),
+    [
+        ("well on {date}", 0, None),
+        ("wrong", 2, "no {date} archive"),
+        ("throttled", 75, "503"),
+        ("too many", 1, "11 of 40"),
+        ("bug", 1, "ZeroDivisionError: of ours"),
+    ],
+)
+@pytest.mark.parametrize("hook", [0, 3])
+def test_who_is_notified_hears_how_it_ended_and_cannot_change_the_exit_code(
+    how: str,
+    code: int,
+    error: str | None,
+    hook: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["sh", "-c", f"cat >> {tmp_path}/told; echo '{{}}'; exit {hook}"]
+    job = Ending.of(how=how, date="2026-11-22", notify=command)
+    if how == "bug":
+        with pytest.raises(ZeroDivisionError):
+            run_job(lambda: job)
+    else:
+        assert run_job(lambda: job) == code
+    summary = None if error else {"did": "well on 2026-11-22"}
+    told = {"job": "end", "target": job.dated.how, "date": "2026-11-22", "exit_code": code}
+    assert json.loads((tmp_path / "told").read_text()) == {**told, "error": error, "summary": summary}
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ([json.dumps(summary)] if summary else [])  # nothing of the hook's
+    warned = "warning: nobody was notified: sh ended with exit code 3: it said nothing."
+    printed = [f"error: {error}"] if error and how != "bug" else []
+    assert err.splitlines() == [*([warned] if hook else []), *printed]
+
+
 def test_share_of_errors_may_be_a_percentage() -> None:
     options = {"archive": "a", "ensemble": "b", "out": "c"}
     assert ScoreJob.of(**options, max_errors="2.5%").max_errors == 0.025
@@ -65,7 +167,7 @@ def test_output_that_is_there_is_never_replaced_by_accident(tmp_path: Path) -> N
     check_vacant(str(tmp_path), "model.json", overwrite=True)
 
 
-@pytest.mark.parametrize("verb", JOBS)
+@pytest.mark.parametrize("verb", KINDS)
 def test_script_of_every_job_takes_one_yaml(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,3 +267,31 @@ def test_wrong_evaluation_is_bad_usage(
     said = capsys.readouterr().err
     assert mend in said
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ({"part": "scor"}, "part: "),
+        ({"part": "train", "manifest": "m"}, "store is missing; train needs manifest and store"),
+        ({"part": "score", "archive": "a", "ensemble": "e", "trials": 3}, "score has no trials"),
+        ({"part": "features", "manifest": "m", "files": 0}, "files"),
+    ],
+)
+def test_wrong_benchmark_is_bad_usage(options: dict[str, Any], mend: str) -> None:
+    with pytest.raises(UsageError, match=mend):
+        BenchmarkJob.of(**options)
+
+
+def test_benchmark_by_its_options_and_by_yaml_is_one_job(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({"part": "features", "manifest": corpus, "files": 2}))
+    script = str(ROOT / "jobs" / "benchmark.py")
+    for arguments in ([str(tmp_path / "b.yaml")], ["features", corpus, "--files", "2", "--repeats", "1"]):
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(script, run_name="__main__")
+        assert ended.value.code == 0
+        figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (figures["files"], figures["repeats"]) == (2, 3 if len(arguments) == 1 else 1)

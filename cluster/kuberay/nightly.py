@@ -2,8 +2,8 @@
 
 python nightly.py RAYJOB.yaml [DATE]    DATE is like 2026-11-22; yesterday by UTC without it
 
-Every {date} in the file becomes the night. The RayJob's name has it, so a night is created once: where it is
-there already nothing happens, and the exit code is 0.
+Every {night} in the file becomes the night: in the RayJob's name, so that a night is created once, and in the
+date of its job. Where it is there already nothing happens, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def rayjob_of(template: str, night: str) -> dict[str, Any]:
     """The RayJob of one night."""
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", night):
         raise SystemExit(f"error: a night is like 2026-11-22, not {night!r}")
-    job: dict[str, Any] = yaml.safe_load(template.replace("{date}", night))
+    job: dict[str, Any] = yaml.safe_load(template.replace("{night}", night))
     if job["kind"] != "RayJob" or not job["metadata"]["name"].endswith(night):
-        raise SystemExit("error: the file should hold one RayJob whose name ends in {date}")
+        raise SystemExit("error: the file should hold one RayJob whose name ends in {night}")
     return job
 
 

@@ -14,11 +14,12 @@ __all__ = ["app", "console", "corpus", "learning", "main", "nightly", "start", "
 
 
 def main() -> None:
-    """Run the command line; every failure is one line and an exit code: 1 failed, 2 asked wrongly."""
+    """Run the command line; every failure is one line and an exit code: 1 failed, 2 asked wrongly, 75 failed
+    and another attempt may help."""
     try:
         code = app(standalone_mode=False)
     except SerRayError as error:
-        _fail(str(error), error.exit_code)
+        _fail(str(error), error.code)
     except typer.TyperException as error:  # what Typer itself raises for wrong usage
         _fail(error.format_message() if hasattr(error, "format_message") else str(error), 2)
     except (KeyboardInterrupt, typer.Abort):

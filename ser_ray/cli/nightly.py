@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ser_ray.cli.options import Address, Json, app, console, print_json, stderr
+from ser_ray.cli.options import Address, Date, Json, Notify, app, console, print_json, stderr
 from ser_ray.errors import MissingInput, UsageError
 
 if TYPE_CHECKING:
@@ -84,12 +84,18 @@ def score(
     allow_band_mismatch: Annotated[
         bool, typer.Option("--allow-band-mismatch", help="Telephone audio with a wide-band model.")
     ] = False,
+    date: Date = None,
+    keep_days: Annotated[
+        int | None,
+        typer.Option(min=1, help="Then remove the scores of nights older than this; -o has {date} for them."),
+    ] = None,
+    notify: Notify = None,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Score every call of an archive: one row a call, whatever happens."""
+    from ser_ray.pipelines.job import carry_out
     from ser_ray.pipelines.jobs import ScoreJob
-    from ser_ray.reports import print_summary, summarise
     from ser_ray.reports.progress import showing
 
     job = ScoreJob.of(
@@ -99,16 +105,26 @@ def score(
         legs=legs.split(","),
         max_errors=max_errors,
         allow_band_mismatch=allow_band_mismatch,
+        date=date,
+        keep_days=keep_days,
+        notify=notify,
         address=address,
     )
-    with showing(stderr) as progress:
-        run = job.run(progress)
-    if as_json:
-        print_json(run)
-    else:
-        print_summary(summarise(out), console)
-        console.print(f"Rows in {out}/calls. Page: ser-ray report {out}")
-    job.check(run)
+
+    def run() -> dict[str, Any]:
+        with showing(stderr) as progress:
+            return job.run(progress)
+
+    carry_out(job, run, print_json if as_json else lambda run: _print_run(job.dated.out, run))
+
+
+def _print_run(out: str, run: dict[str, Any]) -> None:
+    from ser_ray.reports import print_summary, summarise
+
+    print_summary(summarise(out), console)
+    for place in run.get("retention", {}).get("removed", ()):
+        console.print(f"removed: {place}", markup=False)
+    console.print(f"Rows in {out}/calls. Page: ser-ray report {out}")
 
 
 @app.command(epilog="Example: ser-ray report scores -o report.html, or: ser-ray report models/svm")

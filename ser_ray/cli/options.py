@@ -47,6 +47,17 @@ InnerFolds = Annotated[
 ]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Hyperparameter=value.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster to run on; this machine without it.")]
+Date = Annotated[
+    str | None,
+    typer.Option(help="Stands for {date} in all options: a day like 2026-11-22, or yesterday, by UTC."),
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        help="Told at the end how it went, as JSON: a command, on its standard input, or a webhook's URL, "
+        "by POST; ${NAME} in that is of the environment."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON, for machines.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output that is there.")]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ser_ray.cli.options import Json, app, console, print_json, stderr
+from ser_ray.cli.options import Date, Json, app, console, print_json, stderr
 from ser_ray.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def submit(
     config: Annotated[
         str, typer.Argument(help="YAML with the options of that verb, such as jobs/score.yaml.")
     ],
+    date: Date = None,
     address: Dashboard = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow it to its end, or print its id and leave.")
@@ -54,7 +55,7 @@ def submit(
     from ser_ray.pipelines.jobs import JOBS
     from ser_ray.pipelines.submissions import command_of, name_of
 
-    asked = read_job(JOBS[job], config)
+    asked = read_job(JOBS[job], config, date=date)
     command = command_of(asked, cpus, gpus)
     cluster = _cluster(address)
     submitted = cluster.submit(name_of(asked), command, again, ship_code)

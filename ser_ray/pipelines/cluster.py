@@ -46,7 +46,8 @@ def connect(address: str | None = None) -> int:
         except Exception as error:  # where its own node does not come up in time, Ray raises no other kind
             raise RunFailed(
                 f"no Ray cluster answers at {known or 'this machine'}: {error}. "
-                "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one."
+                "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one.",
+                passing=bool(known),
             ) from error
         _alone = not known
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -76,6 +77,7 @@ def run_batches(
     counted: str,
     total: int,
     accelerated: bool = False,
+    done_with: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Give a table to a pool of actors, `rows` rows a call, and collect the small summary of each call.
 
@@ -92,6 +94,7 @@ def run_batches(
         counted: what is counted, such as "calls".
         total: how many of them there are.
         accelerated: each worker takes one of the cluster's GPUs, where it has any.
+        done_with: told what each call of a worker returned, as it comes.
 
     Returns:
         What each call of a worker returned.
@@ -126,14 +129,18 @@ def run_batches(
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for summary in map(json.loads, batch["summary"].to_pylist()):
                 if "failure" in summary:
-                    raise RunFailed(f"{summary['failure']} What was finished is kept.")
+                    raise RunFailed(f"{summary['failure']} What was finished is kept.", summary["passing"])
                 summaries.append(summary)
+                if done_with:
+                    done_with(summary)
                 done += summary[counted]
             progress(done, total, counted)
     except ray.exceptions.RayTaskError as error:
         raise own_error(error) from error
     except ray.exceptions.RayError as error:
-        raise RunFailed(f"the run broke off: {error}. Start it again: what was finished is kept.") from error
+        raise RunFailed(
+            f"the run broke off: {error}. Start it again: what was finished is kept.", passing=True
+        ) from error
     return summaries
 
 
@@ -149,7 +156,7 @@ class _Worker:
             self.worker = self.worker or self.kind(*self.arguments)
             summary = self.worker(batch)
         except SerRayError as error:
-            summary = {"failure": str(error)}
+            summary = {"failure": str(error), "passing": error.passing}
         return pa.table({"summary": [json.dumps(summary)]})
 
 
@@ -176,4 +183,16 @@ def own_error(error: ray.exceptions.RayTaskError) -> SerRayError:
     if isinstance(error.cause, SerRayError):
         return error.cause
     last = str(error).strip().splitlines()[-1:]
-    return RunFailed(f"a worker failed: {' '.join(last)}. Start it again: what was finished is kept.")
+    return RunFailed(
+        f"a worker failed: {' '.join(last)}. Start it again: what was finished is kept.", is_lost(error)
+    )
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Whether the cluster failed, not what ran on it: a machine or a worker that went, a driver cut off."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        return is_lost(error.cause)
+    behind = [*getattr(error, "worker_failures", {}).values(), getattr(error, "controller_failure", None)]
+    return isinstance(error, ray.exceptions.RayError) or any(
+        is_lost(each) for each in [*behind, getattr(error, "__cause__", None)] if each is not None
+    )

@@ -32,7 +32,7 @@ from ser_ray.errors import RunFailed, SerRayError
 from ser_ray.models.networks import workers
 from ser_ray.models.networks.classifier import NetworkClassifier
 from ser_ray.models.networks.loop import LoopState, Report
-from ser_ray.pipelines.cluster import connect, count_gpus, require_cpus
+from ser_ray.pipelines.cluster import connect, count_gpus, is_lost, require_cpus
 from ser_ray.pipelines.parallel import POLL_S, Epochs
 
 STATE = "state.pt"
@@ -115,7 +115,8 @@ def train_together(
             result = trainer.fit()
         except Exception as error:  # Ray raises what a worker or its own controller met
             raise RunFailed(
-                f"training failed: {_last_line(error)}. Its checkpoints are kept; the same command goes on."
+                f"training failed: {_last_line(error)}. Its checkpoints are kept; the same command goes on.",
+                passing=is_lost(error),
             ) from error
     if isinstance(result.return_value, str):
         raise RunFailed(result.return_value)

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 
-from ser_ray.errors import MissingInput, RunFailed, UsageError
+from ser_ray.errors import PASSING, MissingInput, RunFailed, UsageError
 from ser_ray.pipelines.cluster import Progress
 from ser_ray.pipelines.submissions import Submission, Submissions
 
@@ -72,12 +72,13 @@ def follow(
                 return now, log
             heard, silent, length = time.monotonic(), False, len(text)
         except MissingInput as error:
-            raise RunFailed(f"{error} Submit it again: what was finished is kept.") from error
+            raise RunFailed(f"{error} Submit it again: what was finished is kept.", passing=True) from error
         except RunFailed as error:
             if time.monotonic() - heard > LOST_S:
                 raise RunFailed(
                     f"{error} For {LOST_S:g} s there was no answer; the job goes on if its cluster does: "
-                    f"ser-ray status {submission_id} --follow"
+                    f"ser-ray status {submission_id} --follow",
+                    passing=True,
                 ) from error
             if not silent:
                 show(f"{error} Trying again; the job goes on.")
@@ -90,7 +91,7 @@ def check(ended: Submission, log: Log) -> None:
 
     Raises:
         UsageError: its request is wrong (exit code 2).
-        RunFailed: anything else.
+        RunFailed: anything else; passing where it said so (75), or was ended by something else than itself.
     """
     if ended.status == "SUCCEEDED":
         return
@@ -102,7 +103,10 @@ def check(ended: Submission, log: Log) -> None:
             "--ship-code where all that ser_ray needs is there."
         )
     reason = log.error or f"{(ended.message.splitlines() or ['it failed'])[0]} {log.last}".strip()
-    raise (UsageError if ended.exit_code == 2 else RunFailed)(f"{ended.id}: {reason}")
+    if ended.exit_code == UsageError.exit_code:
+        raise UsageError(f"{ended.id}: {reason}")
+    killed = ended.exit_code is None or ended.exit_code < 0
+    raise RunFailed(f"{ended.id}: {reason}", passing=killed or ended.exit_code == PASSING)
 
 
 def _is_summary(line: str) -> bool:

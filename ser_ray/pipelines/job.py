@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ser_ray import storage
 from ser_ray.errors import OutputConflict, SerRayError, UsageError
 from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.night import DATE, fill, night_of, texts
+from ser_ray.pipelines.notification import notify, target_of
+
+Summary = dict[str, Any]  # what a job did, as plain data
+Show = Callable[[Summary], None]
+PASSWORD = re.compile(r"://[^/@\s\"]*:[^/@\s\"]+@")
 
 
 class Job(BaseModel):
@@ -23,6 +30,30 @@ class Job(BaseModel):
     identity: ClassVar[tuple[str, ...]] = ("out",)  # options by which it is known: what it fills, first
 
     address: str | None = None  # of a Ray cluster; None: this machine, or where the job runs already
+    date: str | None = None  # that stands for {date} in all options: 2026-11-22, or yesterday by UTC
+    notify: list[str] | None = None  # command, or URL of a webhook, that is told how the job ended
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _night(cls, value: Any) -> str | None:
+        return None if value is None else night_of(value)
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _target(cls, value: Any) -> Any:
+        return target_of(value)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        for name in type(self).model_fields:
+            for text in texts(getattr(self, name)):
+                if DATE in text and not self.date:
+                    raise ValueError(
+                        f"{name} has {DATE} and no date is given. Give one like 2026-11-22, or yesterday"
+                    )
+                if PASSWORD.search(text):
+                    raise ValueError(f"{name} holds a password. Put it into the environment")
+        return self
 
     @classmethod
     def of(cls, **options: Any) -> Self:
@@ -36,15 +67,25 @@ class Job(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or cls.verb
-            raise UsageError(f"{where}: {first['msg']}. Options: {', '.join(cls.model_fields)}.") from error
+            what = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{where}: {what}. Options: {', '.join(cls.model_fields)}.") from error
+
+    @property
+    def dated(self) -> Self:
+        """The same job with its date in place of every `{date}`."""
+        if not self.date:
+            return self
+        return self.model_copy(
+            update={name: fill(getattr(self, name), self.date) for name in type(self).model_fields}
+        )
 
     def run(self, progress: Progress = quiet) -> dict[str, Any]:
         """Do it, and sum up what was done as plain data."""
         connect(self.address)
-        return self.work(progress)
+        return self.dated.work(progress)
 
     def work(self, progress: Progress) -> dict[str, Any]:
-        """What `run` does once the cluster is joined."""
+        """What `run` does once the cluster is joined and the options are dated."""
         raise AssertionError(f"{type(self).__name__} does no work")
 
     def check(self, summary: dict[str, Any]) -> None:
@@ -76,12 +117,18 @@ def check_vacant(uri: str, marker: str, overwrite: bool, other: str = "Choose an
         raise OutputConflict(f"{uri} exists. {other}, or pass --overwrite to replace it.")
 
 
-def run_file(kind: type[Job], arguments: list[str]) -> int:
+def print_summary(summary: Summary) -> None:
+    """One line of JSON."""
+    print(json.dumps(summary, ensure_ascii=False), flush=True)
+
+
+def run_file(kind: type[Job], arguments: list[str], show: Show = print_summary) -> int:
     """Run a job from a YAML file, as `jobs/*.py` do.
 
     Args:
         kind: the job.
         arguments: the YAML's path or URI.
+        show: prints the summary, as JSON on its last line.
 
     Returns:
         The exit code, as `run_job`.
@@ -92,34 +139,60 @@ def run_file(kind: type[Job], arguments: list[str]) -> int:
             raise UsageError(f"usage: python jobs/{kind.verb}.py CONFIG.yaml")
         return read_job(kind, arguments[0])
 
-    return run_job(read)
+    return run_job(read, show)
 
 
-def run_job(read: Callable[[], Job]) -> int:
+def run_job(read: Callable[[], Job], show: Show = print_summary) -> int:
     """Run what `read` gives, with a line `done/total counted` now and then; the last is the summary as JSON.
 
     Returns:
-        The exit code: 0 all well, 1 the run failed, 2 the request is wrong.
+        The exit code: 0 all well, 1 the run failed, 2 the request is wrong, 75 another attempt may help.
     """
     try:
         job = read()
-        summary = job.run(_print_progress)
-        print(json.dumps(summary, ensure_ascii=False), flush=True)
-        job.check(summary)
+        carry_out(job, lambda: job.run(_print_progress), show)
     except SerRayError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
+        return error.code
     return 0
 
 
-def read_job(kind: type[Job], config: str) -> Job:
-    """A job from a YAML file.
+def carry_out(job: Job, run: Callable[[], Summary], show: Show) -> None:
+    """Run a job by `run`, show its summary, check it, and tell its `notify` how it ended.
+
+    Raises:
+        SerRayError: as `run` and `check`. That nobody could be told is a line on standard error.
+    """
+    asked = job.dated
+    told: dict[str, Any] = {"job": job.verb, "target": getattr(asked, job.identity[0]), "date": job.date}
+    told |= {"exit_code": 0, "error": None, "summary": None}
+    try:
+        told["summary"] = run()
+        show(told["summary"])
+        job.check(told["summary"])
+    except SerRayError as error:
+        _tell(asked, told | {"exit_code": error.code, "error": str(error)})
+        raise
+    except Exception as error:
+        _tell(asked, told | {"exit_code": 1, "error": f"{type(error).__name__}: {error}"})
+        raise
+    _tell(asked, told)
+
+
+def _tell(job: Job, message: dict[str, Any]) -> None:
+    if job.notify and (problem := notify(job.notify, message)):
+        print(f"warning: nobody was notified: {problem}", file=sys.stderr, flush=True)
+
+
+def read_job(kind: type[Job], config: str, **given: Any) -> Job:
+    """A job from a YAML file, in which what is `given` and not None counts more.
 
     Raises:
         MissingInput: no such file.
         UsageError: not YAML, or options that the job does not have.
     """
-    return kind.of(**read_options(config, "job file"))
+    given = {name: value for name, value in given.items() if value is not None}
+    return kind.of(**{**read_options(config, "job file"), **given})
 
 
 def read_options(uri: str, what: str) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ser_ray import storage
 from ser_ray.corpora import read_manifest
@@ -21,6 +21,7 @@ from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.evaluate import UNSEEN, Evaluation, evaluate, evaluate_unseen
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.job import Job, check_vacant
+from ser_ray.pipelines.retention import check_pattern, remove_expired
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.search import SearchOptions
 from ser_ray.pipelines.shard import ScoreOptions
@@ -190,7 +191,7 @@ class EvaluateJob(Job):
 
     def run(self, progress: Progress = quiet) -> dict[str, Any]:
         """Evaluate, and give all figures as plain data."""
-        return self.measure(progress).to_dict()
+        return self.dated.measure(progress).to_dict()
 
     def measure(self, progress: Progress) -> Evaluation:
         """What `run` sums up. A wrong request is refused before the cluster is joined."""
@@ -222,6 +223,7 @@ class ScoreJob(Job):
     legs: list[str] = Field(["agent", "customer"])
     max_errors: float = Field(0.05, ge=0.0, le=1.0)  # share of calls, or "5%"
     allow_band_mismatch: bool = False
+    keep_days: int | None = Field(None, ge=1)  # a complete run removes older nights beside `out`
 
     @field_validator("max_errors", mode="before")
     @classmethod
@@ -237,19 +239,34 @@ class ScoreJob(Job):
             raise ValueError("legs need one name each, and no name twice")
         return value
 
+    @model_validator(mode="after")
+    def _nights(self) -> Self:
+        if self.keep_days:
+            check_pattern(self.out)
+        return self
+
+    def run(self, progress: Progress = quiet) -> dict[str, Any]:
+        """Score, and remove the nights whose time is over."""
+        run = super().run(progress)
+        if self.keep_days and self.date and run["complete"]:
+            run["retention"] = remove_expired(self.out, self.date, self.keep_days)
+        return run
+
     def work(self, progress: Progress) -> dict[str, Any]:
         """Score every call; the rows stand also where too many failed."""
         options = ScoreOptions(tuple(self.legs), allow_band_mismatch=self.allow_band_mismatch)
         return score(self.archive, self.ensemble, self.out, options, progress)
 
     def check(self, run: dict[str, Any]) -> None:
-        """Raise RunFailed where more calls failed than `max_errors` allows."""
+        """Raise RunFailed where more calls failed than `max_errors` allows, or old nights are still there."""
         counts = run["counts"]
         if counts["error"] > self.max_errors * counts["listed"]:
             raise RunFailed(
                 f"{counts['error']} of {counts['listed']} calls failed, more than --max-errors "
-                f"{100 * self.max_errors:g}%. All rows are written; see the ledger in {self.out}."
+                f"{100 * self.max_errors:g}%. All rows are written; see the ledger in {self.dated.out}."
             )
+        if problem := run.get("retention", {}).get("error"):
+            raise RunFailed(f"all calls are scored, but older nights are still there: {problem}")
 
 
 _KINDS = (ScoreJob, ExtractJob, TrainJob, TuneJob, EvaluateJob)

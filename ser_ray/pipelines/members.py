@@ -180,7 +180,7 @@ def _started(actors: Sequence[Any]) -> tuple[Any, ...]:
     ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=START_S)
     if not ready:
         taken = f"none of {len(actors)} GPUs came free in {START_S:.0f} s"
-        raise RunFailed(f"{taken}. Start again when the jobs that hold them are done.")
+        raise RunFailed(f"{taken}. Start again when the jobs that hold them are done.", passing=True)
     try:
         ray.get(ready)
     except RayTaskError as error:
@@ -195,5 +195,6 @@ def _lost(error: RayError) -> RunFailed:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
     return RunFailed(
         f"a GPU worker was started {RESTARTS + 1} times and died, or did not answer: {reason}. "
-        "Look for memory that ran out on its machine or GPU, and start the run again."
+        "Look for memory that ran out on its machine or GPU, and start the run again.",
+        passing=True,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 
+from ser_ray.errors import RunFailed
 from ser_ray.pipelines.cluster import Progress, connect, count_gpus, own_error, quiet
 
 POLL_S = 0.5
@@ -35,6 +36,7 @@ def parallel_map(
 
     Raises:
         SerRayError: of the first call that failed; the others are given up.
+        RunFailed: the cluster broke off.
     """
     items, shared = list(items), ray.put(function)
     threads, gpus = max(1, connect() // max(len(items), 1)), min(1, count_gpus())
@@ -54,6 +56,8 @@ def parallel_map(
         for result in pending:
             ray.cancel(result)
         raise own_error(error) from error
+    except ray.exceptions.RayError as error:
+        raise RunFailed(f"the run broke off: {error}. Start it again.", passing=True) from error
     yield from ray.get(results)
 
 

@@ -22,11 +22,13 @@ import ser_ray
 from ser_ray import storage
 from ser_ray.audio.band import NARROW_RATE
 from ser_ray.audio.decode import AudioReader
-from ser_ray.errors import BandMismatch, RunFailed, UnreadableAudio
+from ser_ray.errors import BandMismatch, UnreadableAudio
 from ser_ray.fusion import Ensemble, load_ensemble
-from ser_ray.pipelines.cluster import Progress, quiet, run_batches
+from ser_ray.pipelines.cluster import Progress, connect, quiet, run_batches
 from ser_ray.pipelines.members import gpu_pool
+from ser_ray.pipelines.metrics import RunMetrics
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
+from ser_ray.pipelines.reconciliation import reconcile
 from ser_ray.pipelines.scores import explode
 from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import versions
@@ -58,7 +60,7 @@ def score(
         MissingInput, BadManifest, BadModel: the archive or the ensemble is not what it should be.
         BandMismatch: a wide-band ensemble for an archive of telephone audio.
         OutputConflict: `out` holds scores of another archive, ensemble or option.
-        RunFailed: the cluster broke off.
+        RunFailed: the cluster broke off, or the counts do not add up in the end.
     """
     options = options or ScoreOptions()
     started, out = time.monotonic(), storage.absolute(out)
@@ -78,21 +80,21 @@ def score(
     if len(work) == 0 and storage.exists(place) and storage.read_json(place)["complete"]:
         return dict(storage.read_json(place))
     storage.write_json(place, {**about, **_account(out, plan, started), "complete": False})
+    connect()
+    waiting = sum(map(len, work["calls"].to_pylist()))
+    metrics = RunMetrics(out, waiting)
     if len(work):
-        uri, waiting = storage.absolute(ensemble), sum(map(len, work["calls"].to_pylist()))
+        uri = storage.absolute(ensemble)
         with gpu_pool(loaded, uri, fingerprint, len(work)) as pool:
             arguments = (uri, fingerprint, out, options, pool)
-            run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting)
-    account = _account(out, plan, started)
-    written = sum(account["counts"][status] for status in ("ok", "no_speech", "error"))
-    if written != len(plan):
-        raise RunFailed(
-            f"{len(plan)} calls were listed, {written} rows written. Remove {out} and score again."
-        )
+            run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting, done_with=metrics.add)
     _write_segments(out)
+    account = _account(out, plan, started)
+    account["reconciliation"] = reconcile(out, plan["call_id"].to_pylist())
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     run = {**about, **account, "finished": finished, "complete": True}
     storage.write_json(place, run)
+    metrics.complete()
     return run
 
 
@@ -184,15 +186,10 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
 
 
 def _write_segments(out: str) -> None:
-    """Explode the rows of all shards, and check that each call has one row."""
-    seen: set[str] = set()
+    """Explode the rows of all shards."""
     with storage.new_directory(storage.join(out, "segments")) as folder:
         for file in _shard_files(out):
             calls = storage.read_parquet(file)
-            ids = set(calls["call_id"].to_pylist())
-            if len(ids) < len(calls) or ids & seen:
-                raise RunFailed(f"a call has two rows in {file}. Remove {out} and score again.")
-            seen |= ids
             pq.write_table(explode(calls), folder / storage.name(file), compression="zstd")
 
 

@@ -29,7 +29,7 @@ from ray.tune.search.optuna import OptunaSearch
 from ser_ray import storage
 from ser_ray.errors import RunFailed, SerRayError, UsageError
 from ser_ray.models.space import Settings, Space
-from ser_ray.pipelines.cluster import Progress, connect, count_gpus, quiet
+from ser_ray.pipelines.cluster import Progress, connect, count_gpus, is_lost, quiet
 from ser_ray.pipelines.tracking import Tracker
 from ser_ray.pipelines.trials import METRIC, WORK, Objective, Records, Trial, try_settings
 
@@ -167,7 +167,8 @@ def search(
             cause: BaseException | None = error
             while cause and not isinstance(cause, SerRayError):
                 cause = cause.__cause__
-            raise cause or RunFailed(f"the search broke off: {error}. --resume goes on.") from error
+            lost = is_lost(error)
+            raise cause or RunFailed(f"the search broke off: {error}. --resume goes on.", lost) from error
         finally:
             if scheduler == "pbt":
                 storage.remove(storage.join(folder, "population"))

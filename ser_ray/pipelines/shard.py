@@ -19,6 +19,7 @@ from ser_ray.features import Feature
 from ser_ray.models.inputs import stacked
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
 from ser_ray.pipelines.members import GpuPool, load_unchanged
+from ser_ray.pipelines.metrics import account
 from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
 
 METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory
@@ -75,7 +76,7 @@ class ShardScorer:
         about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
         table = table.replace_schema_metadata({METADATA: json.dumps(about)})
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
-        return {"calls": len(rows)}
+        return account(rows, watch.seconds)
 
     def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
         """Rows of some calls, given with `call_id` and `uri`.

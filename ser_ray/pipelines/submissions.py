@@ -155,7 +155,8 @@ class Submissions:
         except (OSError, KeyError, TypeError) as error:  # refused, lost, too slow, or no JSON of Ray's
             raise RunFailed(
                 f"no Ray dashboard answers at {self.address} ({type(error).__name__}). Check --address, "
-                "which is like http://HEAD:8265, and the tunnel to it where there is one."
+                "which is like http://HEAD:8265, and the tunnel to it where there is one.",
+                passing=True,
             ) from error
         except RuntimeError as error:
             said = str(error).strip()
@@ -176,6 +177,7 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]
 
 def name_of(job: Job) -> str:
     """What a job is always called: its verb, the last part of what it fills, and a hash of all of that."""
+    job = job.dated
     asked = [getattr(job, option) for option in job.identity]
     asked = [value.rstrip("/") if isinstance(value, str) else value for value in asked]
     last = re.sub(r"^\w+=", "", storage.name(asked[0]))  # a partition such as dt=2026-11-22
@@ -192,7 +194,7 @@ def command_of(job: Job, cpus: int = 0, gpus: int = 0) -> str:
         gpus: likewise.
 
     Raises:
-        UsageError: an option that means nothing there, or holds a password, which all would see.
+        UsageError: an option that means nothing there.
     """
     options = job.model_dump(mode="json", exclude_unset=True)
     if job.address:
@@ -204,10 +206,7 @@ def command_of(job: Job, cpus: int = 0, gpus: int = 0) -> str:
                 f"{name}: {place!r} is below a folder of this machine. Give a bucket, or a path that begins "
                 "with / and that all machines of the cluster have."
             )
-    text = json.dumps(options)
-    if re.search(r"://[^/@\s\"]*:[^/@\s\"]+@", text):
-        raise UsageError("an option holds a password. Put it into the cluster's environment.")
-    command = ["python", "-m", "ser_ray.pipelines", job.verb, text]
+    command = ["python", "-m", "ser_ray.pipelines", job.verb, json.dumps(options)]
     if cpus or gpus:
         command = ["python", "-m", "ser_ray.pipelines.workers", f"--gpus={gpus}", str(cpus), "--", *command]
     return shlex.join(command)

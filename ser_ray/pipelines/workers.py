@@ -2,7 +2,8 @@
 
     python -m ser_ray.pipelines.workers [--gpus N] [--wait S] CPUS -- COMMAND ...
 
-exits with the command's code. Without a command it only asks, and waits; 0 gives all back.
+exits with the command's code, or 75 where no worker came. Without a command it only asks, and waits; 0 gives
+all back.
 
 A job takes as many workers as the cluster has when it starts, so a cluster that begins with none has to be
 asked first. What has not come after --wait seconds is done without, unless nothing has.
@@ -20,6 +21,8 @@ import time
 import ray
 from ray.autoscaler.sdk import request_resources
 
+from ser_ray.errors import PASSING
+
 POLL_S = 5.0
 
 
@@ -36,7 +39,7 @@ def main(arguments: list[str]) -> int:
     try:
         if not ask(given.cpus, given.gpus, given.wait):
             print("error: no worker came. Look at `ray status`; spot capacity may be short.", file=sys.stderr)
-            return 1
+            return PASSING
         return subprocess.run(command, check=False).returncode if command else 0
     finally:
         if command:

@@ -37,12 +37,12 @@ def places() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def filled() -> Callable[..., str]:
-    """The text of a file with `${NAMES}`, and `{date}` where a night is given, replaced."""
+    """The text of a file with `${NAMES}`, and `{night}` where one is given, replaced."""
 
     def fill(name: str, night: str | None = NIGHT) -> str:
         text = (CLUSTER / name).read_text()
         text = re.sub(r"\$\{([A-Z_]+)\}", lambda found: PLACES[found[1]], text)
-        return text.replace("{date}", night) if night else text
+        return text.replace("{night}", night) if night else text
 
     return fill
 

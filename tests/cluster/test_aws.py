@@ -202,7 +202,8 @@ def _nightly(
     folder: Path, filled: Fill, *arguments: str
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """Run the script with a `ray` that writes down what it is asked."""
-    (folder / "ray").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$ASKED"\nexit 7\n')
+    told = "40/40 calls\\nnight ended with 75\\r\\nclosed\\n"
+    (folder / "ray").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "$ASKED"\nprintf "{told}"\n')
     (folder / "ray").chmod(0o755)
     (folder / "score.yaml").write_text(filled("score.yaml", night=None))
     script = Path(__file__).parents[2] / "cluster" / "nightly.sh"
@@ -217,17 +218,18 @@ def _nightly(
 
 def test_nightly_script_submits_one_named_job_for_the_night(tmp_path: Path, filled: Fill) -> None:
     ended, asked = _nightly(tmp_path, filled, "60", "2026-11-22")
-    assert ended.returncode == 7  # of what it ran
+    assert (ended.returncode, ended.stdout.splitlines()[0]) == (75, "40/40 calls")  # those of the job
     assert asked[:2] == ["exec", "aws.yaml"]
     words = shlex.split(asked[2])
     assert words[words.index("ser-ray") :][:3] == ["ser-ray", "submit", "score"]
-    assert words[-4:] == ["--address", "http://127.0.0.1:8265", "--cpus", "60"]
-    job = ScoreJob.of(**yaml.safe_load(base64.b64decode(words[1])))
+    asked_for = words[words.index("--address") : words.index("--address") + 6]
+    assert asked_for == ["--address", "http://127.0.0.1:8265", "--cpus", "60", "--date", "2026-11-22;"]
+    job = ScoreJob.of(**yaml.safe_load(base64.b64decode(words[1])), date="2026-11-22").dated
     assert (job.archive, job.out) == ("s3://calls/dt=2026-11-22/", "s3://results/scores/dt=2026-11-22")
     assert name_of(job).startswith("score-2026-11-22-")
 
 
-@pytest.mark.parametrize("arguments", [(), ("sixty",), ("60", "yesterday"), ("60", "; reboot")])
+@pytest.mark.parametrize("arguments", [(), ("sixty",), ("60", "today"), ("60", "; reboot")])
 def test_nightly_script_refuses_what_it_cannot_mean(
     tmp_path: Path, filled: Fill, arguments: tuple[str, ...]
 ) -> None:

@@ -82,6 +82,6 @@ def test_clusters_of_jobs_have_what_the_code_asks_for(ray_objects: dict[str, Obj
 def test_copies_of_one_night_share_no_state(ray_objects: dict[str, Object]) -> None:
     assert ray_objects["score"]["metadata"]["name"] == "ser-ray-score-2026-11-22"
     kind, options = _job_of(copy.deepcopy(ray_objects["score"]))
-    job: Any = kind.of(**options)
+    job: Any = kind.of(**options, keep_days=90).dated
     assert job.archive.rstrip("/").endswith("dt=2026-11-22")
     assert job.out.endswith("dt=2026-11-22")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import soundfile as sf
 
 from ser_ray import storage
@@ -46,8 +50,8 @@ def a_good_call(deployment: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def scores(deployment: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run over the damaged archive."""
-    out = tmp_path_factory.mktemp("run") / "scores"
+    """An undisturbed run over the damaged archive. No other has its name, by which its metrics are known."""
+    out = tmp_path_factory.mktemp("run") / "undisturbed"
     score(deployment.archive, deployment.ensemble, str(out))
     return out
 
@@ -73,9 +77,42 @@ def test_counts_of_the_run_add_up(deployment: Any, scores: Path) -> None:
     assert counts["listed"] == len(rows) == counts["ok"] + counts["no_speech"] + counts["error"]
     assert sum(run["errors"].values()) == counts["error"]
     assert run["audio_hours"] == pytest.approx(sum(r["duration_s"] for r in rows) / 3600)
+    segments = sum(len(row["segments"]) for row in rows)
+    assert run["reconciliation"] == {
+        **counts, "rows": 40, "calls": 40, "segments": segments, "segment_rows": segments
+    }  # fmt: skip
     assert run["complete"] is True
     assert run["other_files"] == 2
     assert run["ensemble"]["members"] == ["svm", "random_forest"]
+
+
+def _exported(name: str) -> dict[str, float]:
+    """What Prometheus would read of a metric of the run, by the label that it has beside `run`."""
+    node = next(node for node in ray.nodes() if node["Alive"])
+    with urllib.request.urlopen(f"http://127.0.0.1:{node['MetricsExportPort']}/metrics", timeout=30) as page:
+        lines = page.read().decode().splitlines()
+    found = {}
+    for line in lines:
+        if line.startswith(f"ray_{name}{{") and 'run="undisturbed"' in line:
+            labels = re.search(r'(?:stage|status|type)="(\w+)"', line)
+            found[labels[1] if labels else ""] = float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def test_metrics_of_the_run_are_its_figures(scores: Path) -> None:
+    run = json.loads((scores / "run.json").read_text())
+    deadline = time.monotonic() + 60  # Ray exports every ten seconds
+    while not _exported("ser_ray_complete_timestamp_seconds") and time.monotonic() < deadline:
+        time.sleep(0.5)
+    counts = {status: run["counts"][status] for status in ("ok", "no_speech", "error")}
+    assert _exported("ser_ray_calls_total") == counts
+    assert _exported("ser_ray_errors_total") == run["errors"]
+    assert _exported("ser_ray_audio_seconds_total")[""] == pytest.approx(3600 * run["audio_hours"])
+    assert _exported("ser_ray_busy_seconds_total") == pytest.approx(run["stage_seconds"], abs=1e-3)
+    assert _exported("ser_ray_core_times_real_time")[""] == pytest.approx(run["core_times_real_time"])
+    assert _exported("ser_ray_calls_waiting") == {"": 0.0}
+    finished = datetime.fromisoformat(run["finished"]).timestamp()
+    assert _exported("ser_ray_complete_timestamp_seconds")[""] == pytest.approx(finished, abs=60)
 
 
 def test_segments_are_speech_of_the_right_leg_and_mostly_the_right_emotion(

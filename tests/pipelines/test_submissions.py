@@ -31,6 +31,9 @@ def test_submission_is_named_after_the_night_that_it_fills() -> None:
     assert re.fullmatch(r"score-2026-11-22-[0-9a-f]{6}", name)
     assert name_of(ScoreJob.of(**{**NIGHT, "out": NIGHT["out"] + "/", "max_errors": "2%"})) == name
     assert name_of(ScoreJob.of(**{**NIGHT, "out": "s3://other/scores/dt=2026-11-22"})) != name
+    dated = {name: value.replace("2026-11-22", "{date}") for name, value in NIGHT.items()}
+    assert name_of(ScoreJob.of(**dated, date="2026-11-22")) == name
+    assert name_of(ScoreJob.of(**dated, date="2026-11-23")) != name
 
 
 def test_extractions_into_one_store_are_told_apart_by_what_they_extract() -> None:
@@ -54,6 +57,8 @@ def test_command_holds_the_options_that_were_given_and_may_ask_for_workers_first
     assert begin == ["python", "-m", "ser_ray.pipelines", "score"]
     assert JOBS["score"].of(**json.loads(options)) == job
     assert "allow_band_mismatch" not in options  # its default is the cluster's
+    late = ScoreJob.of(**{**NIGHT, "out": "s3://r/{date}"}, date="yesterday")  # that of now, not of the start
+    assert JOBS["score"].of(**json.loads(shlex.split(command_of(late))[-1])) == late
     words = shlex.split(command_of(job, cpus=60, gpus=2))
     assert words[:6] == ["python", "-m", "ser_ray.pipelines.workers", "--gpus=2", "60", "--"]
     assert words[6:] == [*begin, options]
@@ -106,21 +111,23 @@ def _ended(status: str, code: int | None, *lines: str) -> tuple[Submission, Log]
 
 
 @pytest.mark.parametrize(
-    ("ended", "kind", "said"),
+    ("ended", "code", "said"),
     [
-        (_ended("FAILED", 2, "error: no such band"), UsageError, "score-x: no such band"),
-        (_ended("FAILED", 1, "error: too many"), RunFailed, "score-x: too many"),
-        (_ended("FAILED", -9, "working"), RunFailed, "score-x: Job entrypoint command failed working"),
-        (_ended("FAILED", None), RunFailed, "score-x: Job entrypoint command failed"),
-        (_ended("FAILED", 1, "No module named 'ser_ray'"), RunFailed, "--ship-code"),
-        (_ended("STOPPED", None), RunFailed, "Submit it again to go on"),
+        (_ended("FAILED", 2, "error: no such band"), 2, "score-x: no such band"),
+        (_ended("FAILED", 1, "error: too many"), 1, "score-x: too many"),
+        (_ended("FAILED", 75, "error: it broke off"), 75, "score-x: it broke off"),
+        (_ended("FAILED", -9, "working"), 75, "score-x: Job entrypoint command failed working"),
+        (_ended("FAILED", None), 75, "score-x: Job entrypoint command failed"),
+        (_ended("FAILED", 1, "No module named 'ser_ray'"), 1, "--ship-code"),
+        (_ended("STOPPED", None), 1, "Submit it again to go on"),
     ],
 )
 def test_job_that_did_not_succeed_says_why_and_keeps_its_exit_code(
-    ended: tuple[Submission, Log], kind: type[SerRayError], said: str
+    ended: tuple[Submission, Log], code: int, said: str
 ) -> None:
-    with pytest.raises(kind, match=re.escape(said)):
+    with pytest.raises(SerRayError, match=re.escape(said)) as failed:
         check(*ended)
+    assert failed.value.code == code
     check(*_ended("SUCCEEDED", 0, "error: that it got over"))
 
 

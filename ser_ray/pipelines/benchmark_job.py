@@ -1,0 +1,78 @@
+"""The job `benchmark`: speed and memory of one part, beside a baseline in the same run."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ser_ray.corpora import read_manifest
+from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
+from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.job import Job
+from ser_ray.pipelines.training_benchmark import benchmark_train
+from ser_ray.pipelines.tuning_benchmark import benchmark_tune
+
+
+class BenchmarkJob(Job):
+    """Measure one part of the product."""
+
+    verb = "benchmark"
+    identity = ("part",)
+    needs: ClassVar[dict[str, tuple[str, ...]]] = {
+        "features": ("manifest",),
+        "extract": ("manifest",),
+        "train": ("manifest", "store"),
+        "tune": ("manifest", "store"),
+        "score": ("archive", "ensemble"),
+    }
+    takes: ClassVar[dict[str, tuple[str, ...]]] = {
+        "features": ("files",),
+        "extract": ("feature", "hours"),
+        "train": ("family", "epochs", "workers"),
+        "tune": ("trials",),
+        "score": (),
+    }
+
+    part: Literal["features", "extract", "train", "tune", "score"]
+    manifest: str | None = None
+    store: str | None = None  # feature store
+    archive: str | None = None  # of calls
+    ensemble: str | None = None
+    files: int = Field(200, ge=1)
+    feature: str = "mfcc_stats"
+    hours: float = Field(10.0, gt=0)  # of audio, by repeating the manifest
+    family: str = "cnn1d"
+    epochs: int = Field(6, ge=1)
+    workers: int = Field(1, ge=1)
+    trials: int = Field(60, ge=1)
+    repeats: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        needed = self.needs[self.part]
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"{missing[0]} is missing; {self.part} needs {' and '.join(needed)}")
+        known = {*needed, *self.takes[self.part], "part", "repeats", *Job.model_fields}
+        if strange := sorted(self.model_fields_set - known):
+            raise ValueError(f"{self.part} has no {strange[0]}")
+        return self
+
+    def run(self, progress: Progress = quiet) -> dict[str, Any]:
+        """Measure; features are those of one core, without a cluster."""
+        if self.part != "features":
+            connect(self.address)
+        return self.dated.work(progress)
+
+    def work(self, progress: Progress) -> dict[str, Any]:
+        """The figures."""
+        if self.part == "score":
+            return benchmark_score(self.archive or "", self.ensemble or "", self.repeats)
+        manifest, store = read_manifest(self.manifest or ""), self.store or ""
+        if self.part == "features":
+            return benchmark_features(manifest, self.files, self.repeats)
+        if self.part == "extract":
+            return benchmark_extract(manifest, self.feature, self.hours, self.repeats)
+        if self.part == "tune":
+            return benchmark_tune(manifest, store, self.trials, self.repeats)
+        return benchmark_train(manifest, store, self.family, self.epochs, self.repeats, self.workers)
