@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from ser_ray.pipelines.cluster import Progress, connect, count_gpus, own_error, quiet
+from ser_ray.pipelines.cluster import Progress, connect, count_gpus, largest_node, own_error, quiet
 
 POLL_S = 0.5
 Figures = Mapping[str, float]  # of an epoch
@@ -30,14 +30,15 @@ def parallel_map(
         function: called with each item.
         items: the work.
         deep: whether an item trains a network; its task takes a GPU where there are any, else its share of
-            the CPUs, where there are more of them than items. All others take one CPU.
+            the CPUs of one machine, where there are more of them than items. All others take one CPU.
         waiting: called now and then until all are done.
 
     Raises:
         SerRayError: of the first call that failed; the others are given up.
     """
     items, shared = list(items), ray.put(function)
-    threads, gpus = max(1, connect() // max(len(items), 1)), min(1, count_gpus())
+    threads = max(1, min(connect() // max(len(items), 1), largest_node()))
+    gpus = min(1, count_gpus())
     results = [
         _call.options(num_cpus=1 if gpus else threads, num_gpus=gpus).remote(shared, item, threads)
         if deep(item)

@@ -24,6 +24,7 @@ from ser_ray.audio.band import NARROW_RATE
 from ser_ray.audio.decode import AudioReader
 from ser_ray.errors import BandMismatch, RunFailed, UnreadableAudio
 from ser_ray.fusion import Ensemble, load_ensemble
+from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 from ser_ray.pipelines.members import gpu_pool
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
@@ -41,6 +42,7 @@ def score(
     out: str,
     options: ScoreOptions | None = None,
     progress: Progress = quiet,
+    call_time_limit_s: float = READ_LIMIT_S,
 ) -> dict[str, Any]:
     """Score every call of an archive, or go on where an earlier run was cut off.
 
@@ -50,6 +52,7 @@ def score(
         out: scores folder.
         options: how calls are heard.
         progress: told how far it is.
+        call_time_limit_s: the longest that reading and decoding one call may take.
 
     Returns:
         The content of `run.json`.
@@ -82,7 +85,8 @@ def score(
         uri, waiting = storage.absolute(ensemble), sum(map(len, work["calls"].to_pylist()))
         with gpu_pool(loaded, uri, fingerprint, len(work)) as pool:
             arguments = (uri, fingerprint, out, options, pool)
-            run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting)
+            limit_s = call_time_limit_s
+            run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting, limit_s=limit_s)
     account = _account(out, plan, started)
     written = sum(account["counts"][status] for status in ("ok", "no_speech", "error"))
     if written != len(plan):
