@@ -84,6 +84,7 @@ def score(
     allow_band_mismatch: Annotated[
         bool, typer.Option("--allow-band-mismatch", help="Telephone audio with a wide-band model.")
     ] = False,
+    call_time_limit: Annotated[float, typer.Option(help="To read and decode one call, s.")] = 600.0,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
@@ -99,6 +100,7 @@ def score(
         legs=legs.split(","),
         max_errors=max_errors,
         allow_band_mismatch=allow_band_mismatch,
+        call_time_limit_s=call_time_limit,
         address=address,
     )
     with showing(stderr) as progress:

@@ -16,6 +16,7 @@ from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.models.training import INNER_FOLDS
 from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.candidates import candidates_of, check_unchanged
+from ser_ray.pipelines.claim import claimed
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.contest import contest
 from ser_ray.pipelines.distributed import Workers
@@ -242,7 +243,8 @@ class ScoreJob(Job):
     def work(self, progress: Progress) -> dict[str, Any]:
         """Score every call; the rows stand also where too many failed."""
         options = ScoreOptions(tuple(self.legs), allow_band_mismatch=self.allow_band_mismatch)
-        return score(self.archive, self.ensemble, self.out, options, progress, self.call_time_limit_s)
+        with claimed(self.out):
+            return score(self.archive, self.ensemble, self.out, options, progress, self.call_time_limit_s)
 
     def check(self, run: dict[str, Any]) -> None:
         """Raise RunFailed where more calls failed than `max_errors` allows."""

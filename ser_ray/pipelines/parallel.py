@@ -58,6 +58,19 @@ def parallel_map(
     yield from ray.get(results)
 
 
+def sheltered(function: Callable[[Any], Any], item: Any, limit_s: float) -> Any:
+    """`function(item)` in a process that may die or hang over it; None where it does."""
+    connect()
+    task = _sheltered.remote(function, item)
+    try:
+        return ray.get(task, timeout=limit_s)
+    except ray.exceptions.RayTaskError as error:
+        raise own_error(error) from error
+    except ray.exceptions.RayError:
+        ray.cancel(task, force=True)
+        return None
+
+
 class Epochs:
     """Counts, on the cluster, the epochs of networks that are trained side by side.
 
@@ -115,6 +128,11 @@ class _Counter:
     def news(self) -> tuple[int, list[dict[str, float]]]:
         new, self.figures = self.figures, []
         return self.epochs, new
+
+
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+def _sheltered(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
 
 
 @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]

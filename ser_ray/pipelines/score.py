@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ from ser_ray.fusion import Ensemble, load_ensemble
 from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 from ser_ray.pipelines.members import gpu_pool
+from ser_ray.pipelines.parallel import sheltered
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
 from ser_ray.pipelines.scores import explode
 from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
@@ -34,6 +36,7 @@ from ser_ray.pipelines.train import versions
 
 FORMAT = 1
 PROBED = 12  # calls whose rate is looked at before the run begins
+PROBE_S = 60.0  # for that; a call that takes longer, or kills what reads it, gets its row in the run
 
 
 def score(
@@ -102,19 +105,22 @@ def score(
 
 def _probe_band(calls: list[Call]) -> None:
     """Refuse an archive whose first readable calls are all of telephone rate."""
-    rates = []
-    for call in calls[:: max(1, len(calls) // PROBED)][:PROBED]:
-        try:
-            if storage.is_local(call.uri):
-                with AudioReader(storage.local_path(call.uri)) as reader:
-                    rates.append(reader.info.sample_rate)
-        except UnreadableAudio:
-            continue
+    chosen = [call.uri for call in calls[:: max(1, len(calls) // PROBED)][:PROBED]]
+    rates = sheltered(_rates, [uri for uri in chosen if storage.is_local(uri)], PROBE_S)
     if rates and max(rates) <= NARROW_RATE:
         raise BandMismatch(
             f"the archive is telephone audio ({max(rates)} Hz), the ensemble learned from wide-band audio. "
             "Train its members with --band telephone, or pass --allow-band-mismatch."
         )
+
+
+def _rates(uris: list[str]) -> list[int]:
+    """Sample rates of those recordings that can be read, Hz."""
+    rates = []
+    for uri in uris:
+        with suppress(UnreadableAudio), AudioReader(storage.local_path(uri)) as reader:
+            rates.append(reader.info.sample_rate)
+    return rates
 
 
 def _work(plan: pa.Table, out: str) -> pa.Table:
