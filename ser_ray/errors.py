@@ -98,7 +98,7 @@ class UnreadableAudio(SerRayError):
     """One recording that cannot be used. `kind` is the ledger's `error_type`.
 
     Kinds: `missing`, `empty`, `not_audio`, `unsupported`, `truncated`, `corrupt`, `no_samples`,
-    `not_finite`, `bad_rate`, `too_many_channels`, `timeout`, `narrow_band`.
+    `not_finite`, `bad_rate`, `too_many_channels`, `timeout`, `crash`, `narrow_band`.
     """
 
     def __init__(self, kind: str, message: str) -> None:

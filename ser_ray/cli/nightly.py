@@ -90,6 +90,7 @@ def score(
         typer.Option(min=1, help="Then remove the scores of nights older than this; -o has {date} for them."),
     ] = None,
     notify: Notify = None,
+    call_time_limit: Annotated[float, typer.Option(help="To read and decode one call, s.")] = 600.0,
     address: Address = None,
     as_json: Json = False,
 ) -> None:
@@ -108,6 +109,7 @@ def score(
         date=date,
         keep_days=keep_days,
         notify=notify,
+        call_time_limit_s=call_time_limit,
         address=address,
     )
 

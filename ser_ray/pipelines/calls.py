@@ -23,9 +23,11 @@ from ser_ray.audio.resample import StreamResampler
 from ser_ray.audio.segments import Segmenter, SegmentRules
 from ser_ray.audio.vad import LaneVad
 from ser_ray.errors import MissingInput, SerRayError, StorageFailed, UnreadableAudio
+from ser_ray.pipelines.attempts import Attempt
 
 STRETCH_S = 16.0
 BAND_SAMPLE_S = 12.0  # speech that is enough to tell a call's band
+FFMPEG_SHARE = 0.9  # of a call's time, so that ffmpeg is ended before the whole process would be
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,16 @@ class OpenCall:
     """
 
     def __init__(
-        self, number: int, uri: str, names: Sequence[str], opened: ExitStack, rules: SegmentRules
+        self,
+        number: int,
+        uri: str,
+        names: Sequence[str],
+        opened: ExitStack,
+        rules: SegmentRules,
+        attempt: Attempt,
     ) -> None:
-        self.number = number
+        self.number, self.uri = number, uri
+        self._attempt = attempt
         self.failure: SerRayError | None = None
         self.stage = "read"
         self.sample_rate = self.channels = 0
@@ -117,9 +126,11 @@ class OpenCall:
         self._speech: list[np.ndarray] = []
         self._reader: AudioReader | None = None
         with self._failing():
-            path = opened.enter_context(_fetched(uri))
+            with attempt.step(uri, "read"):
+                path = opened.enter_context(_fetched(uri))
             self.stage = "decode"
-            self._open(path, names, opened, rules)
+            with attempt.step(uri, "decode"):
+                self._open(path, names, opened, rules)
 
     @property
     def vad_rate(self) -> int:
@@ -133,7 +144,9 @@ class OpenCall:
 
     def fill(self, samples: int) -> None:
         """Decode until every leg has so many samples for the detector, or the call ends or fails."""
-        with self._failing():
+        if self.ended:
+            return
+        with self._failing(), self._attempt.step(self.uri, "decode"):
             while not self.ended and any(leg.unjudged < samples for leg in self.legs):
                 block = next(self._blocks, None)
                 self.ended = block is None
@@ -157,7 +170,7 @@ class OpenCall:
             )
 
     def _open(self, path: Path, names: Sequence[str], opened: ExitStack, rules: SegmentRules) -> None:
-        self._reader = opened.enter_context(AudioReader(path))
+        self._reader = opened.enter_context(AudioReader(path, FFMPEG_SHARE * self._attempt.limit_s))
         info = self._reader.info
         self.sample_rate, self.channels = info.sample_rate, info.channels
         self.dual_mono = is_dual_mono(path)
@@ -181,6 +194,7 @@ def listen(
     wide_only: bool,
     hear: Callable[[list[Spoken]], None],
     watch: Stopwatch,
+    attempt: Attempt,
 ) -> list[OpenCall]:
     """Hear calls to their ends, and hand on every segment of speech as soon as it is complete.
 
@@ -191,13 +205,14 @@ def listen(
         wide_only: fail calls of telephone band.
         hear: given the segments of each stretch.
         watch: gets the seconds of `read`, `decode` and `vad`.
+        attempt: at the calls; it limits the time that each takes to read and decode.
 
     Returns:
         The calls, each ended or failed, in the order of `uris`.
     """
     with ExitStack() as opened:
         with watch.stage("read"):
-            calls = [OpenCall(i, uri, names, opened, rules) for i, uri in enumerate(uris)]
+            calls = [OpenCall(i, uri, names, opened, rules, attempt) for i, uri in enumerate(uris)]
         for call in calls:
             if wide_only and not call.failure and call.sample_rate <= NARROW_RATE:
                 call.check_band()

@@ -12,16 +12,24 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data.exceptions import ExecutionTimeoutError
 
 from ser_ray.errors import RunFailed, SerRayError, UsageError
+from ser_ray.pipelines.attempts import READ_LIMIT_S, Attempt, open_ledger
 
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
+HANGS = 4  # recordings in one call of a worker that may take all their time, on top of that
 MAX_BLOCKS = 2000
 MIB = 1 << 20
+_PART = "part"  # column that numbers the calls of a worker
 
 Progress = Callable[[int, int, str], None]  # done, of all, what is counted
 
+_MORE = (
+    "Bring workers first: --cpus of ser-ray submit, or python -m ser_ray.pipelines.workers CPUS -- COMMAND, "
+    "asks its autoscaler; elsewhere start machines with ray start --address."
+)
 _alone = False  # Ray was started here, for this process
 
 
@@ -32,7 +40,7 @@ def connect(address: str | None = None) -> int:
         address: as `ray.init` takes it; the environment's `RAY_ADDRESS` counts where it is None.
 
     Raises:
-        RunFailed: no cluster answers at the address.
+        RunFailed: no cluster answers at the address, or it has no CPU.
     """
     global _alone
     if not ray.is_initialized():
@@ -50,17 +58,27 @@ def connect(address: str | None = None) -> int:
                 passing=bool(known),
             ) from error
         _alone = not known
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if cpus < 1:
+        raise RunFailed(f"the cluster has no CPU to work with. {_MORE}")
+    return cpus
 
 
 def require_cpus(number: int, what: str) -> None:
-    """Refuse what this machine can never do; a cluster is waited for, since machines may join it.
+    """Refuse what would wait for ever: a job works with what the cluster has when it starts.
 
     Raises:
-        UsageError: Ray was started here, and has fewer CPUs.
+        UsageError: there are fewer CPUs.
     """
-    if _alone and connect() < number:
-        raise UsageError(f"{what} {number} CPUs, and this machine has {connect()}.")
+    cpus = connect()
+    if cpus < number:
+        there = f"this machine has {cpus}." if _alone else f"the cluster has {cpus}. {_MORE}"
+        raise UsageError(f"{what} {number} CPUs, and {there}")
+
+
+def largest_node() -> int:
+    """CPUs of the cluster's largest machine: no task can take more."""
+    return max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
 
 
 def count_gpus() -> int:
@@ -78,6 +96,7 @@ def run_batches(
     total: int,
     accelerated: bool = False,
     done_with: Callable[[dict[str, Any]], None] | None = None,
+    limit_s: float = READ_LIMIT_S,
 ) -> list[dict[str, Any]]:
     """Give a table to a pool of actors, `rows` rows a call, and collect the small summary of each call.
 
@@ -85,8 +104,8 @@ def run_batches(
     the object store and a run that is killed keeps every part that was written.
 
     Args:
-        worker: class with `__init__(*arguments)` and `__call__(pa.Table) -> dict` of plain data, which
-            has a key `counted`.
+        worker: class with `__init__(*arguments)` and `__call__(pa.Table, Attempt) -> dict` of plain data,
+            which has a key `counted`.
         arguments: of its construction.
         table: the work.
         rows: rows a call.
@@ -95,6 +114,7 @@ def run_batches(
         total: how many of them there are.
         accelerated: each worker takes one of the cluster's GPUs, where it has any.
         done_with: told what each call of a worker returned, as it comes.
+        limit_s: the longest that a worker may read and decode one recording.
 
     Returns:
         What each call of a worker returned.
@@ -102,26 +122,10 @@ def run_batches(
     Raises:
         RunFailed: the cluster broke off, or a worker met an error; what was finished is kept.
     """
-    cpus = connect()
-    gpus = count_gpus() if accelerated else 0
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_no_progress_timeout_s = NO_PROGRESS_S
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    parts = [table.slice(i, rows) for i in range(0, len(table), rows)]
-    if not parts:
+    connect()
+    if not len(table):
         return []
-    per_block = -(-len(parts) // MAX_BLOCKS)
-    blocks = [table.slice(i, rows * per_block) for i in range(0, len(table), rows * per_block)]
-    dataset = ray.data.from_arrow(blocks).map_batches(
-        _Worker,
-        fn_constructor_args=(worker, arguments),
-        batch_size=rows,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=min(gpus or cpus, cpus, len(blocks))),
-        num_cpus=1,
-        num_gpus=1 if gpus else None,
-    )
+    dataset = _dataset(worker, arguments, table, rows, count_gpus() if accelerated else 0, limit_s)
     summaries: list[dict[str, Any]] = []
     done = 0
     progress(0, total, counted)
@@ -137,6 +141,11 @@ def run_batches(
             progress(done, total, counted)
     except ray.exceptions.RayTaskError as error:
         raise own_error(error) from error
+    except ExecutionTimeoutError as error:
+        raise RunFailed(
+            f"the run broke off: nothing happened for {_patience(limit_s):.0f} s. Look whether the cluster "
+            "still has workers and its storage answers, and start it again: what was finished is kept."
+        ) from error
     except ray.exceptions.RayError as error:
         raise RunFailed(
             f"the run broke off: {error}. Start it again: what was finished is kept.", passing=True
@@ -144,17 +153,46 @@ def run_batches(
     return summaries
 
 
+def _dataset(
+    worker: type, arguments: tuple[Any, ...], table: pa.Table, rows: int, gpus: int, limit_s: float
+) -> Dataset:
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_no_progress_timeout_s = _patience(limit_s)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    per_block = rows * -(-len(table) // (rows * MAX_BLOCKS))
+    table = table.append_column(_PART, pa.array(i // rows for i in range(len(table))))
+    blocks = [table.slice(i, per_block) for i in range(0, len(table), per_block)]
+    cpus = connect()
+    return ray.data.from_arrow(blocks).map_batches(
+        _Worker,
+        fn_constructor_args=(worker, arguments, open_ledger(), limit_s),
+        batch_size=rows,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=min(gpus or cpus, cpus, len(blocks))),
+        num_cpus=1,
+        num_gpus=1 if gpus else None,
+    )
+
+
+def _patience(limit_s: float) -> float:
+    return NO_PROGRESS_S + HANGS * limit_s
+
+
 class _Worker:
     """What Ray runs: a worker whose errors of ours come back as data, since Ray would strip their kind."""
 
-    def __init__(self, kind: type, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, kind: type, arguments: tuple[Any, ...], ledger: Any, limit_s: float) -> None:
         self.kind, self.arguments = kind, arguments
+        self.ledger, self.limit_s = ledger, limit_s
         self.worker: Any = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        part = batch[_PART][0].as_py()
         try:
-            self.worker = self.worker or self.kind(*self.arguments)
-            summary = self.worker(batch)
+            with Attempt(part, self.ledger, self.limit_s) as attempt:
+                self.worker = self.worker or self.kind(*self.arguments)
+                summary = self.worker(batch.drop_columns([_PART]), attempt)
         except SerRayError as error:
             summary = {"failure": str(error), "passing": error.passing}
         return pa.table({"summary": [json.dumps(summary)]})

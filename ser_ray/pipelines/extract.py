@@ -22,6 +22,7 @@ from ser_ray.audio.decode import read_audio
 from ser_ray.errors import SerRayError, UnreadableAudio
 from ser_ray.features import Feature, together
 from ser_ray.features.store import PLACE, Failure, FeatureStore, Key, keys_of
+from ser_ray.pipelines.attempts import Attempt
 from ser_ray.pipelines.cluster import Progress, quiet, run_batches
 
 BATCH = 64  # utterances a part of the store; the work that a kill can cost a worker
@@ -105,18 +106,22 @@ class Extractor:
     def __init__(self, store: str) -> None:
         self.store = FeatureStore(store)
 
-    def __call__(self, batch: pa.Table) -> dict[str, Any]:
+    def __call__(self, batch: pa.Table, attempt: Attempt | None = None) -> dict[str, Any]:
         """Extract one batch and say what was done."""
-        part = _Part()
+        part, attempt = _Part(), attempt or Attempt()
         for row, key in zip(batch.to_pylist(), keys_of(batch), strict=True):
             wanted = [features.get(spec) for spec in row["features"]]
             try:
-                part.hear(row, key, wanted)
+                if culprit := attempt.culprits.get(row["id"]):
+                    raise culprit.error(attempt.limit_s)
+                with attempt.step(row["id"], "decode"):
+                    part.hear(row, key, wanted)
             except UnreadableAudio as error:
                 part.fail(wanted, key, row["uri"], error)
-            if part.samples > MAX_SAMPLES:
+            if part.samples > MAX_SAMPLES or attempt.alone:
                 part.compute()
         part.compute()
+        attempt.announce(None)
         for feature in {**part.values, **part.failures}:
             self.store.write(feature, *part.values.get(feature, ([], [])))
             self.store.write_failures(feature, part.failures.get(feature, []))

@@ -14,7 +14,9 @@ from ser_ray.fusion import load_ensemble
 from ser_ray.models import FAMILIES, save_model
 from ser_ray.models.normalisation import NONE, spec_of
 from ser_ray.models.training import INNER_FOLDS
+from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.candidates import candidates_of, check_unchanged
+from ser_ray.pipelines.claim import claimed
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.contest import contest
 from ser_ray.pipelines.distributed import Workers
@@ -224,6 +226,7 @@ class ScoreJob(Job):
     max_errors: float = Field(0.05, ge=0.0, le=1.0)  # share of calls, or "5%"
     allow_band_mismatch: bool = False
     keep_days: int | None = Field(None, ge=1)  # a complete run removes older nights beside `out`
+    call_time_limit_s: float = Field(READ_LIMIT_S, gt=0)  # to read and decode one call
 
     @field_validator("max_errors", mode="before")
     @classmethod
@@ -255,7 +258,8 @@ class ScoreJob(Job):
     def work(self, progress: Progress) -> dict[str, Any]:
         """Score every call; the rows stand also where too many failed."""
         options = ScoreOptions(tuple(self.legs), allow_band_mismatch=self.allow_band_mismatch)
-        return score(self.archive, self.ensemble, self.out, options, progress)
+        with claimed(self.out):
+            return score(self.archive, self.ensemble, self.out, options, progress, self.call_time_limit_s)
 
     def check(self, run: dict[str, Any]) -> None:
         """Raise RunFailed where more calls failed than `max_errors` allows, or old nights are still there."""

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from ser_ray.errors import RunFailed
-from ser_ray.pipelines.cluster import Progress, connect, count_gpus, own_error, quiet
+from ser_ray.pipelines.cluster import Progress, connect, count_gpus, largest_node, own_error, quiet
 
 POLL_S = 0.5
 Figures = Mapping[str, float]  # of an epoch
@@ -31,7 +31,7 @@ def parallel_map(
         function: called with each item.
         items: the work.
         deep: whether an item trains a network; its task takes a GPU where there are any, else its share of
-            the CPUs, where there are more of them than items. All others take one CPU.
+            the CPUs of one machine, where there are more of them than items. All others take one CPU.
         waiting: called now and then until all are done.
 
     Raises:
@@ -39,7 +39,8 @@ def parallel_map(
         RunFailed: the cluster broke off.
     """
     items, shared = list(items), ray.put(function)
-    threads, gpus = max(1, connect() // max(len(items), 1)), min(1, count_gpus())
+    threads = max(1, min(connect() // max(len(items), 1), largest_node()))
+    gpus = min(1, count_gpus())
     results = [
         _call.options(num_cpus=1 if gpus else threads, num_gpus=gpus).remote(shared, item, threads)
         if deep(item)
@@ -59,6 +60,19 @@ def parallel_map(
     except ray.exceptions.RayError as error:
         raise RunFailed(f"the run broke off: {error}. Start it again.", passing=True) from error
     yield from ray.get(results)
+
+
+def sheltered(function: Callable[[Any], Any], item: Any, limit_s: float) -> Any:
+    """`function(item)` in a process that may die or hang over it; None where it does."""
+    connect()
+    task = _sheltered.remote(function, item)
+    try:
+        return ray.get(task, timeout=limit_s)
+    except ray.exceptions.RayTaskError as error:
+        raise own_error(error) from error
+    except ray.exceptions.RayError:
+        ray.cancel(task, force=True)
+        return None
 
 
 class Epochs:
@@ -118,6 +132,11 @@ class _Counter:
     def news(self) -> tuple[int, list[dict[str, float]]]:
         new, self.figures = self.figures, []
         return self.epochs, new
+
+
+@ray.remote(num_cpus=0, max_retries=0)  # type: ignore[untyped-decorator]
+def _sheltered(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
 
 
 @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]

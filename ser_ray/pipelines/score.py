@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -24,9 +25,11 @@ from ser_ray.audio.band import NARROW_RATE
 from ser_ray.audio.decode import AudioReader
 from ser_ray.errors import BandMismatch, UnreadableAudio
 from ser_ray.fusion import Ensemble, load_ensemble
+from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.cluster import Progress, connect, quiet, run_batches
 from ser_ray.pipelines.members import gpu_pool
 from ser_ray.pipelines.metrics import RunMetrics
+from ser_ray.pipelines.parallel import sheltered
 from ser_ray.pipelines.plan import Call, list_calls, settle_plan
 from ser_ray.pipelines.reconciliation import reconcile
 from ser_ray.pipelines.scores import explode
@@ -35,6 +38,7 @@ from ser_ray.pipelines.train import versions
 
 FORMAT = 1
 PROBED = 12  # calls whose rate is looked at before the run begins
+PROBE_S = 60.0  # for that; a call that takes longer, or kills what reads it, gets its row in the run
 
 
 def score(
@@ -43,6 +47,7 @@ def score(
     out: str,
     options: ScoreOptions | None = None,
     progress: Progress = quiet,
+    call_time_limit_s: float = READ_LIMIT_S,
 ) -> dict[str, Any]:
     """Score every call of an archive, or go on where an earlier run was cut off.
 
@@ -52,6 +57,7 @@ def score(
         out: scores folder.
         options: how calls are heard.
         progress: told how far it is.
+        call_time_limit_s: the longest that reading and decoding one call may take.
 
     Returns:
         The content of `run.json`.
@@ -87,7 +93,9 @@ def score(
         uri = storage.absolute(ensemble)
         with gpu_pool(loaded, uri, fingerprint, len(work)) as pool:
             arguments = (uri, fingerprint, out, options, pool)
-            run_batches(ShardScorer, arguments, work, 1, progress, "calls", waiting, done_with=metrics.add)
+            counted = (progress, "calls", waiting)
+            limit_s = call_time_limit_s
+            run_batches(ShardScorer, arguments, work, 1, *counted, done_with=metrics.add, limit_s=limit_s)
     _write_segments(out)
     account = _account(out, plan, started)
     account["reconciliation"] = reconcile(out, plan["call_id"].to_pylist())
@@ -100,19 +108,22 @@ def score(
 
 def _probe_band(calls: list[Call]) -> None:
     """Refuse an archive whose first readable calls are all of telephone rate."""
-    rates = []
-    for call in calls[:: max(1, len(calls) // PROBED)][:PROBED]:
-        try:
-            if storage.is_local(call.uri):
-                with AudioReader(storage.local_path(call.uri)) as reader:
-                    rates.append(reader.info.sample_rate)
-        except UnreadableAudio:
-            continue
+    chosen = [call.uri for call in calls[:: max(1, len(calls) // PROBED)][:PROBED]]
+    rates = sheltered(_rates, [uri for uri in chosen if storage.is_local(uri)], PROBE_S)
     if rates and max(rates) <= NARROW_RATE:
         raise BandMismatch(
             f"the archive is telephone audio ({max(rates)} Hz), the ensemble learned from wide-band audio. "
             "Train its members with --band telephone, or pass --allow-band-mismatch."
         )
+
+
+def _rates(uris: list[str]) -> list[int]:
+    """Sample rates of those recordings that can be read, Hz."""
+    rates = []
+    for uri in uris:
+        with suppress(UnreadableAudio), AudioReader(storage.local_path(uri)) as reader:
+            rates.append(reader.info.sample_rate)
+    return rates
 
 
 def _work(plan: pa.Table, out: str) -> pa.Table:

@@ -17,6 +17,7 @@ from ser_ray.audio.segments import SegmentRules
 from ser_ray.errors import RunFailed, SerRayError, UnreadableAudio
 from ser_ray.features import Feature
 from ser_ray.models.inputs import stacked
+from ser_ray.pipelines.attempts import Attempt
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
 from ser_ray.pipelines.members import GpuPool, load_unchanged
 from ser_ray.pipelines.metrics import account
@@ -65,11 +66,12 @@ class ShardScorer:
         self.out, self.options = out, options
         self.schema = schema(self.ensemble.labels)
 
-    def __call__(self, batch: pa.Table) -> dict[str, Any]:
+    def __call__(self, batch: pa.Table, attempt: Attempt) -> dict[str, Any]:
         """Score the one shard of `batch` and say what was done."""
         shard = batch.to_pylist()[0]
         watch = Stopwatch()
-        rows = self.score(shard["calls"], watch)
+        rows = self.rows(shard["calls"], watch, attempt)
+        attempt.announce(None)
         with watch.stage("table"):
             table = pa.Table.from_pylist(rows, schema=self.schema)
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -78,22 +80,42 @@ class ShardScorer:
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
         return account(rows, watch.seconds)
 
-    def score(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
+    def rows(
+        self, calls: Sequence[dict[str, str]], watch: Stopwatch, attempt: Attempt
+    ) -> list[dict[str, Any]]:
+        """Rows of the calls of a shard, as far apart as its earlier attempts ask for."""
+        rows: dict[str, dict[str, Any]] = {}
+        for call in calls:
+            if culprit := attempt.culprits.get(call["uri"]):
+                error = culprit.error(attempt.limit_s)
+                rows[call["call_id"]] = _failed_row(call, culprit.stage, culprit.kind, str(error), None)
+        left = [call for call in calls if call["call_id"] not in rows]
+        for group in [[call] for call in left] if attempt.alone else [left] if left else []:
+            attempt.announce(group[0]["uri"])
+            rows |= {row["call_id"]: row for row in self.score(group, watch, attempt)}
+        return [rows[call["call_id"]] for call in calls]
+
+    def score(
+        self, calls: Sequence[dict[str, str]], watch: Stopwatch, attempt: Attempt | None = None
+    ) -> list[dict[str, Any]]:
         """Rows of some calls, given with `call_id` and `uri`.
 
         Should one of them meet an error that nobody foresaw, all are scored again one by one, and that
         one's row names it.
         """
+        attempt = attempt or Attempt()
         try:
-            return self._together(calls, watch)
+            return self._together(calls, watch, attempt)
         except RunFailed:  # no call's fault
             raise
         except Exception as error:
             if len(calls) > 1:
-                return [row for call in calls for row in self.score([call], watch)]
+                return [row for call in calls for row in self.score([call], watch, attempt)]
             return [_failed_row(calls[0], "score", type(error).__name__, str(error), None)]
 
-    def _together(self, calls: Sequence[dict[str, str]], watch: Stopwatch) -> list[dict[str, Any]]:
+    def _together(
+        self, calls: Sequence[dict[str, str]], watch: Stopwatch, attempt: Attempt
+    ) -> list[dict[str, Any]]:
         places: list[tuple[int, str, float, float]] = []
         values: dict[str, list[np.ndarray]] = {f.fingerprint: [] for f in self.ensemble.features}
 
@@ -105,9 +127,8 @@ class ShardScorer:
             places.extend((s.call, s.leg, s.start_s, s.end_s) for s in spoken)
 
         wide_only = self.ensemble.band == "wide" and not self.options.allow_band_mismatch
-        heard = listen(
-            [c["uri"] for c in calls], self.options.legs, self.options.rules, wide_only, hear, watch
-        )
+        uris = [call["uri"] for call in calls]
+        heard = listen(uris, self.options.legs, self.options.rules, wide_only, hear, watch, attempt)
         with watch.stage("members"):
             legs = [(number, leg) for number, leg, _, _ in places]
             p = self._probabilities(values, legs) if places else np.zeros((0, len(self.ensemble.labels)))

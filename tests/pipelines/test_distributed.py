@@ -166,7 +166,7 @@ def test_streams_refuse_what_needs_the_whole_corpus(corpus: str, store: str, tmp
         train("cnn1d", read_manifest(corpus), store, settings=SETTINGS, normalise="cmvn", workers=together)
 
 
-def test_more_workers_than_cpus_are_refused_here_and_waited_for_on_a_cluster(
+def test_more_workers_than_cpus_are_refused_here_and_on_a_cluster(
     corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_alone", True)
@@ -178,4 +178,5 @@ def test_more_workers_than_cpus_are_refused_here_and_waited_for_on_a_cluster(
         train("cnn1d", read_manifest(corpus), str(tmp_path / "store"), settings=SETTINGS, workers=together)
     assert not storage.exists(str(tmp_path / "store"))
     monkeypatch.setattr(cluster, "_alone", False)
-    cluster.require_cpus(5, "5 workers take")
+    with pytest.raises(UsageError, match=r"5 CPUs, and the cluster has 4\. Bring workers first: --cpus"):
+        cluster.require_cpus(5, "5 workers take")

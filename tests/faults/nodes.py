@@ -1,0 +1,93 @@
+"""A Ray of several machines on this one: each a tree of processes, which ends as a machine does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+from ray.util import get_node_ip_address
+
+BIN = Path(sys.executable).parent
+HAZARD = Path(__file__).parent / "hazard"
+TRIES = 4
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and all below it, at once and for good."""
+    family = [psutil.Process(process.pid)] if process.poll() is None else []
+    family += [child for one in family for child in one.children(recursive=True)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait(30)
+    psutil.wait_procs(family, timeout=30)
+
+
+class Nodes:
+    """A head and the machines that join it.
+
+    Args:
+        head: CPUs of the head.
+        settings: of Ray, for all of them, such as where objects are spilled.
+    """
+
+    def __init__(self, head: int, *settings: str) -> None:
+        self.settings = settings
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+        }
+        port = free_port()
+        self.address = f"{get_node_ip_address()}:{port}"
+        ports = [f"--port={port}", f"--ray-client-server-port={free_port()}"]
+        self.head = self._start("--head", *ports, "--include-dashboard=false", cpus=head)
+        self.workers: list[subprocess.Popen[str]] = []
+
+    def add(self, cpus: int = 1) -> None:
+        """Start one more machine."""
+        self.workers.append(self._start(f"--address={self.address}", cpus=cpus))
+
+    def of(self, pid: int) -> subprocess.Popen[str]:
+        """The machine on which a process runs."""
+        parents = {parent.pid for parent in psutil.Process(pid).parents()}
+        return next(node for node in [self.head, *self.workers] if node.pid in parents)
+
+    def close(self) -> None:
+        """End all machines."""
+        for node in [*self.workers, self.head]:
+            end(node)
+
+    def _start(self, *options: str, cpus: int) -> subprocess.Popen[str]:
+        for _ in range(TRIES):
+            command = [str(BIN / "ray"), "start", "--block", *options, f"--num-cpus={cpus}", *self.settings]
+            command += [f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=100000000"]
+            node = subprocess.Popen(
+                [*command, "--disable-usage-stats"],
+                env=self.environment | {"PYTHONPATH": str(HAZARD)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+            assert node.stdout
+            if any("Ray runtime started" in line for line in node.stdout):
+                return node
+            end(node)  # Ray gives a node 30 s to register, which a busy machine may not keep
+        raise AssertionError("no node started")
