@@ -7,9 +7,15 @@ from collections.abc import Iterable
 
 
 class SerRayError(Exception):
-    """Base of all our errors. `exit_code` is what the command line returns for it."""
+    """Base of all our errors.
+
+    Attributes:
+        exit_code: what the command line returns for it.
+        passing: may go away by itself: worth another attempt.
+    """
 
     exit_code = 1
+    passing: bool = False
 
 
 class UsageError(SerRayError):
@@ -56,7 +62,16 @@ class BandMismatch(UsageError):
 
 
 class StorageFailed(SerRayError):
-    """A read or a write failed: no permission, disk full, connection lost."""
+    """A read or a write failed: no permission, disk full, connection lost.
+
+    Args:
+        message: cause and mend.
+        passing: as with throttling, a store that answers 5xx, timeouts and lost connections.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class RunFailed(SerRayError):

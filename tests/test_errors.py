@@ -25,6 +25,7 @@ def test_a_name_like_no_other_is_answered_with_what_there_is():
         errors.UnknownName("corpus", "emo-db", ["emodb", "ravdess"]),
         errors.UnreadableAudio("truncated", "half of it is gone"),
         errors.BadStore("no value"),
+        errors.StorageFailed("the store is busy", passing=True),
     ],
 )
 def test_errors_travel_between_processes_whole(error):
@@ -42,3 +43,9 @@ def test_what_the_user_can_mend_exits_with_2_and_failures_with_1():
         "UnreadableAudio",
     }
     assert {kind.exit_code for kind in ALL} == {1, 2}
+
+
+def test_only_a_failure_that_says_so_is_worth_another_attempt():
+    assert [kind.__name__ for kind in ALL if kind.passing] == []
+    assert errors.StorageFailed("the store is busy", passing=True).passing
+    assert not errors.StorageFailed("no permission").passing
