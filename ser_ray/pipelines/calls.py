@@ -22,7 +22,7 @@ from ser_ray.audio.decode import AudioReader
 from ser_ray.audio.resample import StreamResampler
 from ser_ray.audio.segments import Segmenter, SegmentRules
 from ser_ray.audio.vad import LaneVad
-from ser_ray.errors import MissingInput, SerRayError, StorageFailed, UnreadableAudio
+from ser_ray.errors import MissingInput, StorageFailed, UnreadableAudio
 
 STRETCH_S = 16.0
 BAND_SAMPLE_S = 12.0  # speech that is enough to tell a call's band
@@ -108,7 +108,7 @@ class OpenCall:
         self, number: int, uri: str, names: Sequence[str], opened: ExitStack, rules: SegmentRules
     ) -> None:
         self.number = number
-        self.failure: SerRayError | None = None
+        self.failure: UnreadableAudio | MissingInput | StorageFailed | None = None
         self.stage = "read"
         self.sample_rate = self.channels = 0
         self.dual_mono = False
@@ -171,6 +171,8 @@ class OpenCall:
         try:
             yield
         except (UnreadableAudio, MissingInput, StorageFailed) as error:
+            if getattr(error, "whole", False):  # no call's fault
+                raise
             self.failure, self.ended = error, True
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
+from ser_ray import storage
 from ser_ray.errors import RunFailed, SerRayError, UsageError
 
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
@@ -23,6 +24,7 @@ MIB = 1 << 20
 Progress = Callable[[int, int, str], None]  # done, of all, what is counted
 
 _alone = False  # Ray was started here, for this process
+_reaching: dict[str, str] = {}  # by which Ray's workers reach stores, beside the environment of their machine
 
 
 def connect(address: str | None = None) -> int:
@@ -33,12 +35,15 @@ def connect(address: str | None = None) -> int:
 
     Raises:
         RunFailed: no cluster answers at the address.
+        UsageError: it was joined before, with other storage options.
     """
-    global _alone
+    global _alone, _reaching
     if not ray.is_initialized():
         known = address or os.environ.get("RAY_ADDRESS")
         local: dict[str, Any] = (
-            {} if known else {"include_dashboard": False, "object_store_memory": 512 * MIB}
+            {"runtime_env": {"env_vars": storage.environment()}}
+            if known
+            else {"include_dashboard": False, "object_store_memory": 512 * MIB}
         )
         try:
             with _core_silenced():
@@ -48,7 +53,9 @@ def connect(address: str | None = None) -> int:
                 f"no Ray cluster answers at {known or 'this machine'}: {error}. "
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one."
             ) from error
-        _alone = not known
+        _alone, _reaching = not known, storage.environment()
+    if storage.environment() != _reaching:
+        raise UsageError("Ray was joined with other storage options. Give them to a process's first job.")
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ser_ray import storage
 from ser_ray.errors import OutputConflict, SerRayError, UsageError
 from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.storage import StorageOptions
 
 
 class Job(BaseModel):
@@ -23,6 +24,12 @@ class Job(BaseModel):
     identity: ClassVar[tuple[str, ...]] = ("out",)  # options by which it is known: what it fills, first
 
     address: str | None = None  # of a Ray cluster; None: this machine, or where the job runs already
+    storage: StorageOptions | None = None  # how buckets are reached, beside the environment
+
+    @field_validator("storage", mode="before")
+    @classmethod
+    def _storage(cls, value: Any) -> Any:
+        return StorageOptions.of(value) if isinstance(value, dict) else value
 
     @classmethod
     def of(cls, **options: Any) -> Self:
@@ -40,6 +47,7 @@ class Job(BaseModel):
 
     def run(self, progress: Progress = quiet) -> dict[str, Any]:
         """Do it, and sum up what was done as plain data."""
+        storage.use_options(self.storage)
         connect(self.address)
         return self.work(progress)
 

@@ -204,6 +204,8 @@ def command_of(job: Job, cpus: int = 0, gpus: int = 0) -> str:
                 f"{name}: {place!r} is below a folder of this machine. Give a bucket, or a path that begins "
                 "with / and that all machines of the cluster have."
             )
+    if in_use := storage.options_in_use():
+        options["storage"] = in_use | options.get("storage", {})
     text = json.dumps(options)
     if re.search(r"://[^/@\s\"]*:[^/@\s\"]+@", text):
         raise UsageError("an option holds a password. Put it into the cluster's environment.")
