@@ -1,4 +1,4 @@
-"""A real S3 server process, and a proxy before it that fails as real stores do."""
+"""A real S3 server process behind a proxy that can fail as real stores do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 import botocore.session
 
@@ -31,59 +30,6 @@ MESSAGES = {
     500: ("InternalError", "We encountered an internal error. Please try again."),
     403: ("AccessDenied", "Access Denied"),
 }
-
-
-@dataclass(frozen=True)
-class S3:
-    """The server: where it listens, and buckets in it."""
-
-    endpoint: str
-
-    @property
-    def client(self) -> Any:
-        """botocore's client for it."""
-        return botocore.session.get_session().create_client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=self.endpoint,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing-secret",
-        )
-
-    def bucket(self, name: str = "") -> str:
-        """The URI of a new, empty bucket."""
-        name = name or f"bucket-{uuid.uuid4().hex[:8]}"
-        self.client.create_bucket(Bucket=name)
-        return f"s3://{name}"
-
-
-@contextmanager
-def serving() -> Iterator[S3]:
-    """A server process of its own, which ends with the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **ENVIRONMENT},
-    )
-    try:
-        until = time.monotonic() + 60
-        while not _answers(port):
-            assert server.poll() is None, "the S3 server ended"
-            assert time.monotonic() < until, "the S3 server does not answer"
-            time.sleep(0.1)
-        yield S3(f"http://127.0.0.1:{port}")
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @dataclass
@@ -110,19 +56,38 @@ class Fault:
 
 
 @dataclass
-class Proxy:
-    """The same server by another port, with faults, and all request lines that came.
+class S3:
+    """The server as seen through the proxy.
 
     Attributes:
-        endpoint: where it listens.
-        faults: the first that fits happens.
-        requests: method and target of each request, in order.
+        endpoint: where the proxy listens.
+        behind: host and port of the server itself.
+        faults: the first that fits a request happens to it.
+        requests: method and target of each request, in order; `unsigned` behind those of nobody.
     """
 
     endpoint: str
+    behind: str
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def client(self) -> Any:
+        """botocore's client for the server itself."""
+        return botocore.session.get_session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=f"http://{self.behind}",
+            aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def bucket(self, name: str = "") -> str:
+        """The URI of a new, empty bucket."""
+        name = name or f"bucket-{uuid.uuid4().hex[:8]}"
+        self.client.create_bucket(Bucket=name)
+        return f"s3://{name}"
 
     def note(self, line: str) -> Fault | None:
         """Remember a request, and what befalls it."""
@@ -138,35 +103,62 @@ class Proxy:
         """How many requests came whose line has `where` in it."""
         return sum(bool(re.search(where, line)) for line in self.requests)
 
+    def heal(self) -> None:
+        """No more faults, and nothing remembered."""
+        with self._lock:
+            self.faults.clear()
+            self.requests.clear()
+
 
 @contextmanager
-def proxied(s3: S3) -> Iterator[Proxy]:
-    """A proxy before the server, in threads of this process."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    server.proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
-    server.behind = urlsplit(s3.endpoint).netloc
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+def serving() -> Iterator[S3]:
+    """A server process of its own, and the proxy in threads of this one; both end with the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **ENVIRONMENT},
+    )
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    proxy.daemon_threads = True
+    proxy.s3 = S3(f"http://127.0.0.1:{proxy.server_address[1]}", f"127.0.0.1:{port}")
     try:
-        yield server.proxy
-    finally:
-        server.shutdown()
-        server.server_close()
+        until = time.monotonic() + 60
+        while not _answers(port):
+            assert server.poll() is None, "the S3 server ended"
+            assert time.monotonic() < until, "the S3 server does not answer"
+            time.sleep(0.1)
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield proxy.s3
+        proxy.shutdown()
         thread.join()
+    finally:
+        proxy.server_close()
+        server.kill()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def _pass(self) -> None:
-        fault = self.server.proxy.note(f"{self.command} {self.path}")
+        unsigned = "" if self.headers.get("Authorization") else " unsigned"
+        fault = self.server.s3.note(f"{self.command} {self.path}{unsigned}")
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault:
             time.sleep(fault.delay_s)
             if fault.status:
                 return self._refuse(fault)
-        behind = HTTPConnection(self.server.behind, timeout=60)
+        behind = HTTPConnection(self.server.s3.behind, timeout=60)
         behind.request(self.command, self.path, sent, dict(self.headers))
         answer = behind.getresponse()
         body = answer.read()
