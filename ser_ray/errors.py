@@ -73,12 +73,17 @@ class StorageFailed(SerRayError):
 
     Args:
         message: cause and mend.
+        kind: the ledger's `error_type`: `storage`, `denied`, `truncated`.
         passing: as with throttling, a store that answers 5xx, timeouts and lost connections.
+        whole: it is not about one file: credentials, or a store that does not serve. It ends a run, so
+            that the next one does what is left.
     """
 
-    def __init__(self, message: str, passing: bool = False) -> None:
+    def __init__(
+        self, message: str, kind: str = "storage", passing: bool = False, whole: bool = False
+    ) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.kind, self.passing, self.whole = kind, passing, whole
 
 
 class RunFailed(SerRayError):

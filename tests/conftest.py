@@ -16,6 +16,7 @@ from ser_ray.corpora.synthetic import make_corpus
 from ser_ray.fusion import save_ensemble
 from ser_ray.models import save_model
 from ser_ray.pipelines import cluster
+from tests.s3 import ENVIRONMENT, S3, serving
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +41,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
+def s3() -> Iterator[S3]:
+    """A real S3 server process, which the environment of this process and of the session's Ray names."""
+    with pytest.MonkeyPatch.context() as patch, serving() as server:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.endpoint}.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def local_ray(s3: S3) -> Iterator[None]:
     """One Ray for the whole session, with more logical CPUs than the machine has cores."""
     ray = cluster.ray
     ray.init(

@@ -22,7 +22,7 @@ from ser_ray.audio.container import MEND, check_whole, foreign_type, read_at
 from ser_ray.audio.ffmpeg import FfmpegStream
 from ser_ray.audio.resample import StreamResampler
 from ser_ray.audio.sndfile import NotForSndfile, SndfileStream
-from ser_ray.errors import MissingInput, UnreadableAudio
+from ser_ray.errors import MissingInput, StorageFailed, UnreadableAudio
 
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000  # Hz
 MOST_CHANNELS = 8
@@ -172,7 +172,9 @@ def read_audio(
 
     Raises:
         UnreadableAudio: any defect of the file (see `AudioReader`), also a stretch or a channel that the
-            recording does not have (`no_samples`, `truncated`).
+            recording does not have (`no_samples`, `truncated`), or what its store says of this one file
+            (`denied`, `storage`).
+        StorageFailed: of the store as a whole.
     """
     start_s = start_s or 0.0
     if start_s < 0 or (end_s is not None and end_s <= start_s):
@@ -188,6 +190,10 @@ def read_audio(
             parts.append(resampler.push(np.zeros((0, 1), np.float32), last=True))
     except MissingInput as error:
         raise UnreadableAudio("missing", str(error)) from error
+    except StorageFailed as error:
+        if error.whole:
+            raise
+        raise UnreadableAudio(error.kind, str(error)) from error
     return np.concatenate(parts)[:, 0], rate
 
 

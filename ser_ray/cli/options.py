@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
@@ -11,7 +13,46 @@ from rich.console import Console
 
 from ser_ray.errors import UsageError
 
-app = typer.Typer(
+Storage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage",
+        help="How buckets are reached: endpoint=URL, region=, profile=, anonymous=true, encryption=AES256 or "
+        "aws:kms, kms_key=.",
+    ),
+]
+
+
+class _App(typer.Typer):
+    """An application of which every verb takes `--storage`."""
+
+    def command(self, *arguments: Any, **options: Any) -> Callable[[Any], Any]:
+        """As Typer's, with that option."""
+        register = super().command(*arguments, **options)
+
+        def add(verb: Any) -> Any:
+            register(_reaching_stores(verb))
+            return verb
+
+        return add
+
+
+def _reaching_stores(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(verb)
+    def run(storage: list[str] | None = None, **options: Any) -> Any:
+        if storage:
+            from ser_ray.storage import StorageOptions, use_options
+
+            use_options(StorageOptions.of(pairs("--storage", storage)))
+        return verb(**options)
+
+    signature = inspect.signature(verb, eval_str=True)
+    taken = inspect.Parameter("storage", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Storage)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), taken])  # type: ignore[attr-defined]
+    return run
+
+
+app = _App(
     help="Speech emotion recognition at scale, on Ray. Begin with: ser-ray demo",
     no_args_is_help=True,
     add_completion=False,

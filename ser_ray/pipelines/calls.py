@@ -22,7 +22,7 @@ from ser_ray.audio.decode import AudioReader
 from ser_ray.audio.resample import StreamResampler
 from ser_ray.audio.segments import Segmenter, SegmentRules
 from ser_ray.audio.vad import LaneVad
-from ser_ray.errors import MissingInput, SerRayError, StorageFailed, UnreadableAudio
+from ser_ray.errors import MissingInput, StorageFailed, UnreadableAudio
 from ser_ray.pipelines.attempts import Attempt
 
 STRETCH_S = 16.0
@@ -117,7 +117,7 @@ class OpenCall:
     ) -> None:
         self.number, self.uri = number, uri
         self._attempt = attempt
-        self.failure: SerRayError | None = None
+        self.failure: UnreadableAudio | MissingInput | StorageFailed | None = None
         self.stage = "read"
         self.sample_rate = self.channels = 0
         self.dual_mono = False
@@ -184,6 +184,8 @@ class OpenCall:
         try:
             yield
         except (UnreadableAudio, MissingInput, StorageFailed) as error:
+            if getattr(error, "whole", False):  # no call's fault
+                raise
             self.failure, self.ended = error, True
 
 

@@ -15,6 +15,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.data.exceptions import ExecutionTimeoutError
 
+from ser_ray import storage
 from ser_ray.errors import RunFailed, SerRayError, UsageError
 from ser_ray.pipelines.attempts import READ_LIMIT_S, Attempt, open_ledger
 
@@ -31,6 +32,7 @@ _MORE = (
     "asks its autoscaler; elsewhere start machines with ray start --address."
 )
 _alone = False  # Ray was started here, for this process
+_reaching: dict[str, str] = {}  # by which Ray's workers reach stores, beside the environment of their machine
 
 
 def connect(address: str | None = None) -> int:
@@ -41,12 +43,15 @@ def connect(address: str | None = None) -> int:
 
     Raises:
         RunFailed: no cluster answers at the address, or it has no CPU.
+        UsageError: it was joined before, with other storage options.
     """
-    global _alone
+    global _alone, _reaching
     if not ray.is_initialized():
         known = address or os.environ.get("RAY_ADDRESS")
         local: dict[str, Any] = (
-            {} if known else {"include_dashboard": False, "object_store_memory": 512 * MIB}
+            {"runtime_env": {"env_vars": storage.environment()}}
+            if known
+            else {"include_dashboard": False, "object_store_memory": 512 * MIB}
         )
         try:
             with _core_silenced():
@@ -57,7 +62,9 @@ def connect(address: str | None = None) -> int:
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one.",
                 passing=bool(known),
             ) from error
-        _alone = not known
+        _alone, _reaching = not known, storage.environment()
+    if storage.environment() != _reaching:
+        raise UsageError("Ray was joined with other storage options. Give them to a process's first job.")
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if cpus < 1:
         raise RunFailed(f"the cluster has no CPU to work with. {_MORE}")

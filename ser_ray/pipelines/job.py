@@ -16,6 +16,7 @@ from ser_ray.errors import OutputConflict, SerRayError, UsageError
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.night import DATE, fill, night_of, texts
 from ser_ray.pipelines.notification import notify, target_of
+from ser_ray.storage import StorageOptions
 
 Summary = dict[str, Any]  # what a job did, as plain data
 Show = Callable[[Summary], None]
@@ -55,6 +56,13 @@ class Job(BaseModel):
                     raise ValueError(f"{name} holds a password. Put it into the environment")
         return self
 
+    storage: StorageOptions | None = None  # how buckets are reached, beside the environment
+
+    @field_validator("storage", mode="before")
+    @classmethod
+    def _storage(cls, value: Any) -> Any:
+        return StorageOptions.of(value) if isinstance(value, dict) else value
+
     @classmethod
     def of(cls, **options: Any) -> Self:
         """The job with these options.
@@ -81,6 +89,7 @@ class Job(BaseModel):
 
     def run(self, progress: Progress = quiet) -> dict[str, Any]:
         """Do it, and sum up what was done as plain data."""
+        storage.use_options(self.storage)
         connect(self.address)
         return self.dated.work(progress)
 

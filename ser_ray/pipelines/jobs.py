@@ -197,6 +197,7 @@ class EvaluateJob(Job):
 
     def measure(self, progress: Progress) -> Evaluation:
         """What `run` sums up. A wrong request is refused before the cluster is joined."""
+        storage.use_options(self.storage)
         manifest = read_manifest(self.manifest)
         brought = (self.features, self.band, self.normalise, self.settings)
         if self.protocol == UNSEEN:

@@ -11,12 +11,16 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import ser_ray
@@ -30,13 +34,14 @@ from ser_ray.pipelines.cluster import Progress, connect, quiet, run_batches
 from ser_ray.pipelines.members import gpu_pool
 from ser_ray.pipelines.metrics import RunMetrics
 from ser_ray.pipelines.parallel import sheltered
-from ser_ray.pipelines.plan import Call, list_calls, settle_plan
+from ser_ray.pipelines.plan import late_calls, list_calls, settle_plan, shards_of
 from ser_ray.pipelines.reconciliation import reconcile
 from ser_ray.pipelines.scores import explode
 from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import versions
 
 FORMAT = 1
+READ_AT_ONCE = 8  # files of shards; a bucket takes its time for each
 PROBED = 12  # calls whose rate is looked at before the run begins
 PROBE_S = 60.0  # for that; a call that takes longer, or kills what reads it, gets its row in the run
 
@@ -87,7 +92,7 @@ def score(
         return dict(storage.read_json(place))
     storage.write_json(place, {**about, **_account(out, plan, started), "complete": False})
     connect()
-    waiting = sum(map(len, work["calls"].to_pylist()))
+    waiting = pc.sum(pc.list_value_length(work["calls"])).as_py() or 0
     metrics = RunMetrics(out, waiting)
     if len(work):
         uri = storage.absolute(ensemble)
@@ -106,9 +111,10 @@ def score(
     return run
 
 
-def _probe_band(calls: list[Call]) -> None:
+def _probe_band(calls: pa.Table) -> None:
     """Refuse an archive whose first readable calls are all of telephone rate."""
-    chosen = [call.uri for call in calls[:: max(1, len(calls) // PROBED)][:PROBED]]
+    rows = range(0, len(calls), max(1, len(calls) // PROBED))[:PROBED]
+    chosen = [calls["uri"][row].as_py() for row in rows]
     rates = sheltered(_rates, [uri for uri in chosen if storage.is_local(uri)], PROBE_S)
     if rates and max(rates) <= NARROW_RATE:
         raise BandMismatch(
@@ -130,18 +136,9 @@ def _work(plan: pa.Table, out: str) -> pa.Table:
     """Shards that have no file yet, one a row with its calls as a list."""
     folder = storage.join(out, "calls")
     storage.clear_partial(folder)
-    done = {storage.name(file).removesuffix(".parquet") for file in _shard_files(out)}
-    shards: dict[str, list[dict[str, str]]] = {}
-    for row in plan.select(["shard", "call_id", "uri"]).to_pylist():
-        if row["shard"] not in done:
-            shards.setdefault(row["shard"], []).append({"call_id": row["call_id"], "uri": row["uri"]})
-    call = pa.struct([("call_id", pa.string()), ("uri", pa.string())])
-    return pa.table(
-        {
-            "shard": pa.array(list(shards), pa.string()),
-            "calls": pa.array(list(shards.values()), pa.list_(call)),
-        }
-    )
+    done = [storage.name(file).removesuffix(".parquet") for file in _shard_files(out)]
+    shards = shards_of(plan)
+    return shards.filter(pc.invert(pc.is_in(shards["shard"], value_set=pa.array(done, pa.string()))))
 
 
 def _about_run(identity: dict[str, Any], uri: str, ensemble: Ensemble, others: int) -> dict[str, Any]:
@@ -173,8 +170,7 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
     seconds: Counter[str] = Counter()
     audio_s = speech_s = 0.0
     peak_mib = 0
-    for file in _shard_files(out):
-        calls = storage.read_parquet(file, ["status", "error_type", "duration_s", "speech_s"])
+    for _, calls in _read_shards(out, ["status", "error_type", "duration_s", "speech_s"]):
         about = json.loads(calls.schema.metadata[METADATA])
         seconds.update(about["seconds"])
         peak_mib = max(peak_mib, about["peak_mib"])
@@ -185,6 +181,7 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
     wall_s, busy_s = time.monotonic() - started, sum(seconds.values())
     return {
         "counts": {"listed": len(plan), **{s: counts[s] for s in ("ok", "no_speech", "error")}},
+        "late_calls": late_calls(plan),
         "errors": dict(errors),
         "audio_hours": audio_s / 3600,
         "speech_hours": speech_s / 3600,
@@ -199,13 +196,20 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
 def _write_segments(out: str) -> None:
     """Explode the rows of all shards."""
     with storage.new_directory(storage.join(out, "segments")) as folder:
-        for file in _shard_files(out):
-            calls = storage.read_parquet(file)
+        for file, calls in _read_shards(out):
             pq.write_table(explode(calls), folder / storage.name(file), compression="zstd")
+
+
+def _read_shards(out: str, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+    """The files of all shards with their rows, in name order, several on their way at once."""
+    files = iter(_shard_files(out))
+    with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+        while part := list(islice(files, 8 * READ_AT_ONCE)):
+            yield from zip(
+                part, pool.map(lambda file: storage.read_parquet(file, columns), part), strict=True
+            )
 
 
 def _shard_files(out: str) -> list[str]:
     folder = storage.join(out, "calls")
-    if not storage.exists(folder):
-        return []
     return [file.uri for file in storage.list_files(folder, (".parquet",))]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ser_ray import storage
 from ser_ray.audio.band import in_band
 from ser_ray.audio.segments import SegmentRules
-from ser_ray.errors import RunFailed, SerRayError, UnreadableAudio
+from ser_ray.errors import MissingInput, RunFailed
 from ser_ray.features import Feature
 from ser_ray.models.inputs import stacked
 from ser_ray.pipelines.attempts import Attempt
@@ -106,9 +106,9 @@ class ShardScorer:
         attempt = attempt or Attempt()
         try:
             return self._together(calls, watch, attempt)
-        except RunFailed:  # no call's fault
-            raise
         except Exception as error:
+            if isinstance(error, RunFailed) or getattr(error, "whole", False):  # no call's fault
+                raise
             if len(calls) > 1:
                 return [row for call in calls for row in self.score([call], watch, attempt)]
             return [_failed_row(calls[0], "score", type(error).__name__, str(error), None)]
@@ -148,7 +148,7 @@ class ShardScorer:
     def _row(self, call: dict[str, str], heard: OpenCall, segments: list[Segment]) -> dict[str, Any]:
         if heard.failure:
             error = heard.failure
-            kind = error.kind if isinstance(error, UnreadableAudio) else _kind(error)
+            kind = "missing" if isinstance(error, MissingInput) else error.kind
             return _failed_row(call, heard.stage, kind, str(error), heard)
         labels = self.ensemble.labels
         segments = sorted(segments, key=lambda s: (s.start_s, s.leg))
@@ -187,7 +187,3 @@ def _failed_row(
         "segments": [],
         **roll_up([], [], 0.0, [], []),
     }
-
-
-def _kind(error: SerRayError) -> str:
-    return {"MissingInput": "missing", "StorageFailed": "storage"}.get(type(error).__name__, "error")

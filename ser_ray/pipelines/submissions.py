@@ -206,6 +206,8 @@ def command_of(job: Job, cpus: int = 0, gpus: int = 0) -> str:
                 f"{name}: {place!r} is below a folder of this machine. Give a bucket, or a path that begins "
                 "with / and that all machines of the cluster have."
             )
+    if in_use := storage.options_in_use():
+        options["storage"] = in_use | options.get("storage", {})
     command = ["python", "-m", "ser_ray.pipelines", job.verb, json.dumps(options)]
     if cpus or gpus:
         command = ["python", "-m", "ser_ray.pipelines.workers", f"--gpus={gpus}", str(cpus), "--", *command]

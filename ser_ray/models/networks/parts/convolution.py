@@ -121,9 +121,10 @@ class ConvBlock(nn.Module):
         if isinstance(kernel, int):
             self.convolution = nn.Conv1d(inputs, outputs, kernel, stride, bias=False)
         else:
-            convolution = nn.Conv2d(inputs, outputs, kernel, (1, stride), bias=False)
-            # Channels beside one another in memory: a third less time on CPUs, and what GPUs want for bfloat16
-            self.convolution = convolution.to(memory_format=torch.channels_last)
+            self.convolution = nn.Conv2d(inputs, outputs, kernel, (1, stride), bias=False)
+            # Channels beside one another in memory: a third less time on CPUs, and what GPUs like in bfloat16
+            weight = self.convolution.weight
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.normalisation = MaskedBatchNorm(outputs)
         self.pooling = MaskedMaxPool(pool)
         self.dropout = nn.Dropout(share("dropout", dropout))
