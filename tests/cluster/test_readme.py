@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray.util.metrics import Counter
 
 from ser_ray import cli
+from ser_ray.pipelines.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 README = (CLUSTER / "README.md").read_text()
-OURS = {
-    f"ray_ser_ray_{name}"
-    for name in ("calls_done", "calls_failed", "audio_hours", "times_real_time", "queue")
-}
+OURS = {f"ray_{name}{'_total' * (kind is Counter)}" for name, (kind, _, _) in METRICS.items()}
 
 
 def test_names_are_set_once_and_cover_every_file(places: dict[str, str]) -> None:
@@ -71,7 +70,13 @@ def test_dashboard_shows_our_metrics_and_metrics_that_ray_has() -> None:
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     asked = set(re.findall(r"\bray_\w+", json.dumps([t["expr"] for p in panels for t in p["targets"]])))
-    assert asked >= OURS
+    assert {metric for metric in asked if "ser_ray" in metric} == OURS
+    assert set(re.findall(r"ray_ser_ray_\w+", README)) <= OURS
+    labels = {name: {*keys, "SessionName"} for name, (_, _, keys) in METRICS.items()}
+    for ask in (t["expr"] for p in panels for t in p["targets"] if "ser_ray" in t["expr"]):
+        used = set(re.findall(r"(\w+)=", ask)) | set(re.findall(r"by \((\w+)\)", ask))
+        for metric in re.findall(r"ray_(ser_ray_\w+)", ask):
+            assert used <= labels[metric.removesuffix("_total")], ask
     modules = Path(ray.__file__).parent / "dashboard" / "modules"
     source = "".join(
         file.read_text() for folder in ("metrics", "reporter") for file in (modules / folder).rglob("*.py")
