@@ -5,6 +5,7 @@ python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hour
 python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
 python jobs/benchmark.py tune manifest.parquet --store STORE [--trials 60]
 python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
+python jobs/benchmark.py plan [--objects 1000000] [--repeats 3]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ser_ray.corpora import read_manifest
 from ser_ray.errors import SerRayError
 from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
 from ser_ray.pipelines.cluster import connect
+from ser_ray.pipelines.planning_benchmark import benchmark_plan
 from ser_ray.pipelines.training_benchmark import benchmark_train
 from ser_ray.pipelines.tuning_benchmark import benchmark_tune
 
@@ -47,14 +49,18 @@ def main() -> int:
     tune.add_argument("manifest")
     tune.add_argument("--store", required=True, help="feature store")
     tune.add_argument("--trials", type=int, default=60)
-    for verb in (features, extract, train, tune, score):
+    plan = verbs.add_parser("plan", help="listing and planning of an inventory beside a plain loop")
+    plan.add_argument("--objects", type=int, default=1_000_000)
+    for verb in (plan, features, extract, train, tune, score):
         verb.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     try:
-        if given.verb != "features":
+        if given.verb not in ("features", "plan"):
             connect(given.address)
         if given.verb == "features":
             figures = benchmark_features(read_manifest(given.manifest), given.files, given.repeats)
+        elif given.verb == "plan":
+            figures = benchmark_plan(given.objects, given.repeats)
         elif given.verb == "extract":
             figures = benchmark_extract(
                 read_manifest(given.manifest), given.feature, given.hours, given.repeats
