@@ -6,6 +6,7 @@ python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hour
 python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
 python jobs/benchmark.py tune manifest.parquet --store STORE [--trials 60]
 python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
+python jobs/benchmark.py plan [--objects 1000000] [--repeats 3]
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ def _parser() -> argparse.ArgumentParser:
         "train": "a network's training beside a plain PyTorch loop",
         "tune": "trials of the svm beside a plain scikit-learn loop",
         "score": "scoring, by stage",
+        "plan": "listing and planning of an inventory beside a plain loop",
     }
     for part, what in helps.items():
         options = parts.add_parser(part, help=what, argument_default=argparse.SUPPRESS)
-        options.add_argument("archive" if part == "score" else "manifest")
+        if part != "plan":
+            options.add_argument("archive" if part == "score" else "manifest")
         if part == "score":
             options.add_argument("-m", "--model", dest="ensemble", help="ensemble directory")
         elif part in ("train", "tune"):

@@ -19,8 +19,10 @@ import psutil
 import pytest
 import yaml
 
+from ser_ray import storage
 from ser_ray.pipelines.jobs import ScoreJob
 from ser_ray.pipelines.submissions import name_of
+from tests.s3 import S3
 
 BIN = Path(sys.executable).parent
 
@@ -48,7 +50,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
     """A Ray head of its own that asks for a token: the environment of who may submit to it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "AWS_ENDPOINT"))}
     environment |= {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -112,18 +114,25 @@ def _write(path: Path, **options: Any) -> Path:
 
 @pytest.mark.cluster
 def test_submitted_jobs_extract_train_and_score_once_and_return_their_codes(
-    ask: Ask, corpus: str, deployment: Any, tmp_path: Path
+    ask: Ask, corpus: str, deployment: Any, s3: S3, tmp_path: Path
 ) -> None:
-    store, svm, scores = (str(tmp_path / name) for name in ("store", "svm", "scores"))
+    """The store is in a bucket that only the options of the jobs tell how to reach."""
+    svm, scores, store = str(tmp_path / "svm"), str(tmp_path / "scores"), s3.bucket() + "/store"
+    bucket = {"endpoint": s3.endpoint, "encryption": "AES256"}
     extract = _write(
         tmp_path / "e.yaml", manifest=corpus, store=store, features=["mfcc_stats(band=telephone)"]
     )
-    train = _write(tmp_path / "t.yaml", family="svm", manifest=corpus, store=store, out=svm, band="telephone")
+    learned = {"family": "svm", "manifest": corpus, "band": "telephone", "out": svm}
+    train = _write(tmp_path / "t.yaml", **learned, store=store, storage=bucket)
     score = _write(tmp_path / "s.yaml", archive=deployment.archive, ensemble=svm, out=scores, max_errors="5%")
-    code, out, err = ask("submit", "extract", extract, "--ship-code")
+    options = [part for name, value in bucket.items() for part in ("--storage", f"{name}={value}")]
+    code, out, err = ask("submit", "extract", extract, "--ship-code", *options)
     assert code == 0, err
     assert json.loads(out)["extracted"] == 60
     assert "60/60 utterances" in err
+    part = next(f for f in storage.list_files(store) if f.path.endswith(".parquet"))
+    about = s3.client.head_object(Bucket=store[5:-6], Key=f"store/{part.path}")
+    assert about["ServerSideEncryption"] == "AES256"
     code, _, err = ask("submit", "extract", extract)
     assert (code, err.count("\n")) == (2, 1)
     assert "has succeeded" in err

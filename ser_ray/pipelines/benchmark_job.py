@@ -10,6 +10,7 @@ from ser_ray.corpora import read_manifest
 from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.job import Job
+from ser_ray.pipelines.planning_benchmark import benchmark_plan
 from ser_ray.pipelines.training_benchmark import benchmark_train
 from ser_ray.pipelines.tuning_benchmark import benchmark_tune
 
@@ -25,6 +26,7 @@ class BenchmarkJob(Job):
         "train": ("manifest", "store"),
         "tune": ("manifest", "store"),
         "score": ("archive", "ensemble"),
+        "plan": (),
     }
     takes: ClassVar[dict[str, tuple[str, ...]]] = {
         "features": ("files",),
@@ -32,9 +34,10 @@ class BenchmarkJob(Job):
         "train": ("family", "epochs", "workers"),
         "tune": ("trials",),
         "score": (),
+        "plan": ("objects",),
     }
 
-    part: Literal["features", "extract", "train", "tune", "score"]
+    part: Literal["features", "extract", "train", "tune", "score", "plan"]
     manifest: str | None = None
     store: str | None = None  # feature store
     archive: str | None = None  # of calls
@@ -46,6 +49,7 @@ class BenchmarkJob(Job):
     epochs: int = Field(6, ge=1)
     workers: int = Field(1, ge=1)
     trials: int = Field(60, ge=1)
+    objects: int = Field(1_000_000, ge=1)
     repeats: int = Field(3, ge=1)
 
     @model_validator(mode="after")
@@ -59,8 +63,8 @@ class BenchmarkJob(Job):
         return self
 
     def run(self, progress: Progress = quiet) -> dict[str, Any]:
-        """Measure; features are those of one core, without a cluster."""
-        if self.part != "features":
+        """Measure; features and plans are those of one core, without a cluster."""
+        if self.part not in ("features", "plan"):
             connect(self.address)
         return self.dated.work(progress)
 
@@ -68,6 +72,8 @@ class BenchmarkJob(Job):
         """The figures."""
         if self.part == "score":
             return benchmark_score(self.archive or "", self.ensemble or "", self.repeats)
+        if self.part == "plan":
+            return benchmark_plan(self.objects, self.repeats)
         manifest, store = read_manifest(self.manifest or ""), self.store or ""
         if self.part == "features":
             return benchmark_features(manifest, self.files, self.repeats)

@@ -17,7 +17,7 @@ import pyarrow.csv as pacsv
 
 from ser_ray.errors import BadManifest
 from ser_ray.storage.files import read_bytes, read_json, read_parquet
-from ser_ray.storage.uris import is_local, join, name
+from ser_ray.storage.uris import is_local, local_path, name
 
 MANIFEST = "manifest.json"
 INVENTORY = pa.schema(
@@ -61,8 +61,8 @@ def read_inventory(uri: str) -> Iterator[pa.Table]:
     if kind not in ("CSV", "Parquet"):
         raise BadManifest(f"{uri} is an inventory of {kind} files. Have it made as CSV or Parquet.")
     for key in files:
-        folder = join(uri, "..", "..", "data") if is_local(uri) else f"{uri.split('://')[0]}://{bucket}"
-        file = join(folder, name(key) if is_local(uri) else key)
+        copied = str(local_path(uri).parent.parent / "data" / name(key))
+        file = copied if is_local(uri) else f"{uri.split('://')[0]}://{bucket}/{key}"
         yield _latest(_read_csv(file, columns) if kind == "CSV" else read_parquet(file), uri, kind)
 
 

@@ -47,6 +47,9 @@ class Buckets(s3fs.S3FileSystem):  # type: ignore[misc]
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
+    async def _cat_file(self, path: str, *place: Any, max_concurrency: int = 1, **options: Any) -> bytes:
+        return bytes(await super()._cat_file(path, *place, max_concurrency=max_concurrency, **options))
+
     async def _call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
         try:
             return await super()._call_s3(method, *arguments, **options)

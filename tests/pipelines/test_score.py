@@ -26,6 +26,7 @@ from ser_ray.corpora import read_manifest
 from ser_ray.errors import BandMismatch, OutputConflict
 from ser_ray.models import save_model
 from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.plan import list_calls, settle_plan
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import train
@@ -175,12 +176,34 @@ def test_another_run_never_mixes_into_old_output(
         shutil.copytree(deployment.archive, archive, copy_function=shutil.copy2)
         about = json.loads((tmp_path / "scores" / "plan.json").read_text())
         (tmp_path / "scores" / "plan.json").write_text(json.dumps({**about, "archive": archive}))
-        shutil.copy(Path(archive) / "call-0001.wav", Path(archive) / "call-9999.wav")
+        os.utime(Path(archive) / "call-0001.wav", (1, 1))
         scores = tmp_path / "scores"
     before = files_of(scores)
-    with pytest.raises(OutputConflict, match="1 files are new" if change == "archive" else change):
+    with pytest.raises(OutputConflict, match="1 changed" if change == "archive" else change):
         score(archive, ensemble, str(scores), options)
     assert files_of(scores) == before
+
+
+def test_calls_that_came_late_are_scored_beside_those_that_stand(
+    deployment: Any, scores: Path, tmp_path: Path
+) -> None:
+    archive, out = tmp_path / "calls", tmp_path / "scores"
+    shutil.copytree(scores, out)
+    shutil.copytree(deployment.archive, archive, copy_function=shutil.copy2)
+    about = json.loads((out / "plan.json").read_text()) | {"archive": str(archive)}
+    (out / "plan.json").write_text(json.dumps(about))
+    good = a_good_call(deployment)
+    shutil.copy(good, archive / "late.wav")
+    settle_plan(str(out), list_calls(str(archive))[0], about)  # and then the driver was killed
+    before = files_of(out / "calls")
+    run = score(str(archive), deployment.ensemble, str(out))
+    assert before.items() <= files_of(out / "calls").items()
+    late, *others = [row for row in rows_of(out) if row["call_id"] in ("late.wav", good.name)][::-1]
+    assert {**late, "call_id": "", "uri": ""} == {**others[0], "call_id": "", "uri": ""}
+    assert [row for row in rows_of(out) if row["call_id"] != "late.wav"] == rows_of(scores)
+    assert len(rows_of(out, "segments")) == len(rows_of(scores, "segments")) + len(late["segments"])
+    assert (run["late_calls"], run["counts"]["listed"]) == (1, len(rows_of(scores)) + 1)
+    assert score(str(archive), deployment.ensemble, str(out)) == run
 
 
 @pytest.mark.cluster
