@@ -19,6 +19,7 @@ from ser_ray.errors import RunFailed, SerRayError, UsageError
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
 MAX_BLOCKS = 2000
 MIB = 1 << 20
+NO_WORKER = "The cluster has no worker yet; waiting for one. `ser-ray submit --cpus N` waits for N."
 
 Progress = Callable[[int, int, str], None]  # done, of all, what is counted
 
@@ -44,11 +45,15 @@ def connect(address: str | None = None) -> int:
             with _core_silenced():
                 ray.init(known or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
         except Exception as error:  # where its own node does not come up in time, Ray raises no other kind
+            if not known:
+                raise RunFailed(f"Ray does not start on this machine, perhaps too busy: {error}") from error
             raise RunFailed(
-                f"no Ray cluster answers at {known or 'this machine'}: {error}. "
+                f"no Ray cluster answers at {known}: {error}. "
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one."
             ) from error
         _alone = not known
+        if not ray.cluster_resources().get("CPU"):
+            print(NO_WORKER, file=sys.stderr, flush=True)
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
