@@ -1,41 +1,29 @@
-"""Jobs on a Ray head that asks for a token: submitted once, followed, stopped, and who is refused."""
+"""Jobs on the laptop's cluster, which asks for a token: submitted once, followed, stopped, and refused."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import s3fs
 import yaml
 
 from ser_ray import storage
+from ser_ray.corpora import read_manifest
 from ser_ray.pipelines.jobs import ScoreJob
 from ser_ray.pipelines.submissions import name_of
-from tests.s3 import S3
 
-BIN = Path(sys.executable).parent
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+LAPTOP = Path(__file__).parents[1] / "cluster" / "laptop"
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -47,28 +35,21 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait(30)
 
 
+TELL = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+
+
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """A Ray head of its own that asks for a token: the environment of who may submit to it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "AWS_ENDPOINT"))}
-    environment |= {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-    }
-    port, dashboard = _free_port(), _free_port()
-    command = [str(BIN / "ray"), "start", "--head", "--block", f"--port={port}", "--num-cpus=4"]
-    command += [f"--dashboard-agent-listen-port={_free_port()}"]  # the other Ray's agent has the usual one
-    command += [f"--dashboard-port={dashboard}", "--disable-usage-stats", "--object-store-memory=200000000"]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
-    )
-    deadline = time.monotonic() + 90
-    while not _answers(dashboard) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
-    _end(process)
+    """The guide's cluster of a laptop, which asks for a token: the environment of who may submit to it."""
+    command = [sys.executable, str(LAPTOP / "shell.py"), sys.executable, "-c", TELL]
+    shell = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert shell.stdin
+    assert shell.stdout
+    told = next((line for line in shell.stdout if line.startswith("{")), "")
+    assert told, "the cluster does not start; standard error says why"
+    yield json.loads(told)
+    shell.stdin.close()
+    assert shell.wait(120) == 0
 
 
 VERBS = """
@@ -112,21 +93,32 @@ def _write(path: Path, **options: Any) -> Path:
     return path
 
 
+def _to_bucket(head: dict[str, str], corpus: str, archive: str) -> None:
+    """Put a corpus and an archive where the guide has them."""
+    keys = {"key": head["AWS_ACCESS_KEY_ID"], "secret": head["AWS_SECRET_ACCESS_KEY"]}
+    s3 = s3fs.S3FileSystem(endpoint_url=head["AWS_ENDPOINT_URL"], **keys)
+    folder = str(Path(corpus).parent)
+    s3.put(folder, "laptop/corpus", recursive=True)
+    s3.put(archive, "laptop/calls", recursive=True)
+    table = read_manifest(corpus)
+    places = [f"s3://laptop/corpus{uri.removeprefix(folder)}" for uri in table["uri"].to_pylist()]
+    moved = table.set_column(table.column_names.index("uri"), "uri", pa.array(places))
+    with s3.open("laptop/corpus.parquet", "wb") as file:
+        pq.write_table(moved, file)
+
+
+def _guides(name: str, path: Path, **more: Any) -> Path:
+    """A job of the guide, with some more options."""
+    return _write(path, **yaml.safe_load((LAPTOP / name).read_text()), **more)
+
+
 @pytest.mark.cluster
-def test_submitted_jobs_extract_train_and_score_once_and_return_their_codes(
-    ask: Ask, corpus: str, deployment: Any, s3: S3, tmp_path: Path
+def test_jobs_of_the_laptops_guide_run_once_return_their_codes_and_score_as_a_local_run(
+    ask: Ask, head: dict[str, str], corpus: str, deployment: Any, tmp_path: Path
 ) -> None:
-    """The store is in a bucket that only the options of the jobs tell how to reach."""
-    svm, scores, store = str(tmp_path / "svm"), str(tmp_path / "scores"), s3.bucket() + "/store"
-    bucket = {"endpoint": s3.endpoint, "encryption": "AES256"}
-    extract = _write(
-        tmp_path / "e.yaml", manifest=corpus, store=store, features=["mfcc_stats(band=telephone)"]
-    )
-    learned = {"family": "svm", "manifest": corpus, "band": "telephone", "out": svm}
-    train = _write(tmp_path / "t.yaml", **learned, store=store, storage=bucket)
-    score = _write(tmp_path / "s.yaml", archive=deployment.archive, ensemble=svm, out=scores, max_errors="5%")
-    options = [part for name, value in bucket.items() for part in ("--storage", f"{name}={value}")]
-    code, out, err = ask("submit", "extract", extract, "--ship-code", *options)
+    _to_bucket(head, corpus, deployment.archive)
+    extract = _guides("extract.yaml", tmp_path / "e.yaml")
+    code, out, err = ask("submit", "extract", extract, "--ship-code")
     assert code == 0, err
     assert json.loads(out)["extracted"] == 60
     assert "60/60 utterances" in err
@@ -136,13 +128,25 @@ def test_submitted_jobs_extract_train_and_score_once_and_return_their_codes(
     code, _, err = ask("submit", "extract", extract)
     assert (code, err.count("\n")) == (2, 1)
     assert "has succeeded" in err
-    assert ask("submit", "train", train)[0] == 0
-    assert (tmp_path / "svm" / "model.json").exists()
+    assert ask("submit", "train", _guides("svm.yaml", tmp_path / "svm.yaml"))[0] == 0
+    forest = _guides("random_forest.yaml", tmp_path / "forest.yaml", settings={"trees": 30})
+    assert ask("submit", "train", forest)[0] == 0
+    members = [f"s3://laptop/models/{family}" for family in ("svm", "random_forest")]
+    assert ask("fuse", *members, "-o", "s3://laptop/ensemble")[0] == 0
+    score = _guides("score.yaml", tmp_path / "s.yaml")
     code, out, err = ask("submit", "score", score)
     assert json.loads(out)["counts"] == {"listed": 40, "ok": 28, "no_speech": 1, "error": 11}
-    assert code == 1  # 11 of 40 calls are damaged: more than 5 %
+    assert code == 1  # 11 of 40 calls are damaged: more than 10 %
     name = name_of(ScoreJob.of(**yaml.safe_load(score.read_text())))
     assert f"error: {name}: 11 of 40 calls failed" in err
+
+    here = str(tmp_path / "scores")
+    ScoreJob.of(archive=deployment.archive, ensemble=deployment.ensemble, out=here).run()
+    same = [sys.executable, str(LAPTOP / "same.py"), "s3://laptop/scores", here]
+    done = subprocess.run(same, env=head, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert done.stdout.startswith("the same: 40 calls, ")
+
     with score.open("a") as more:
         more.write("legs: [bot, caller]\n")
     code, out, err = ask("submit", "score", score)  # it failed: the next attempt, which the far side refuses
@@ -150,8 +154,8 @@ def test_submitted_jobs_extract_train_and_score_once_and_return_their_codes(
     assert f"error: {name}-r2: " in err
     code, out, _ = ask("status", "--json")
     told = [(each["id"].split("-")[0], each["status"], each["exit_code"]) for each in json.loads(out)]
-    wrong, failed = ("score", "FAILED", 2), ("score", "FAILED", 1)
-    assert told == [wrong, failed, ("train", "SUCCEEDED", 0), ("extract", "SUCCEEDED", 0)]
+    wrong, failed, trained = ("score", "FAILED", 2), ("score", "FAILED", 1), ("train", "SUCCEEDED", 0)
+    assert told == [wrong, failed, trained, trained, ("extract", "SUCCEEDED", 0)]
 
 
 @pytest.mark.cluster

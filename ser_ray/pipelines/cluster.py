@@ -57,10 +57,13 @@ def connect(address: str | None = None) -> int:
             with _core_silenced():
                 ray.init(known or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
         except Exception as error:  # where its own node does not come up in time, Ray raises no other kind
+            if not known:
+                busy = f"Ray does not start on this machine, perhaps too busy: {error}"
+                raise RunFailed(busy, passing=True) from error
             raise RunFailed(
-                f"no Ray cluster answers at {known or 'this machine'}: {error}. "
+                f"no Ray cluster answers at {known}: {error}. "
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one.",
-                passing=bool(known),
+                passing=True,
             ) from error
         _alone, _reaching = not known, storage.environment()
     if storage.environment() != _reaching:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 import ray
+import typer
 from ray.util.metrics import Counter
 
 from ser_ray import cli
+from ser_ray.pipelines.job import read_job
+from ser_ray.pipelines.jobs import JOBS
 from ser_ray.pipelines.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +47,44 @@ def test_guide_names_only_files_that_are_there() -> None:
     assert not missing
     scripts = set(re.findall(r"/opt/ser-ray/([\w/]+\.py)", README))
     assert all((CLUSTER / name).exists() or (ROOT / name).exists() for name in scripts)
+
+
+def _commands() -> list[list[str]]:
+    """What the guide's blocks call of ours: the words after `ser-ray`."""
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", README, re.M | re.S)).replace("\\\n", " ")
+    found = re.findall(r"^(?:\$ |uv run )?ser-ray (.+)$", blocks, re.M)
+    return [shlex.split(words, comments=True) for words in found]
+
+
+def test_guide_gives_only_verbs_and_options_that_there_are() -> None:
+    verbs = typer.main.get_command(cli.app).commands
+    assert {words[0] for words in _commands()} >= {"index", "simulate", "train", "fuse", "score", "submit"}
+    for verb, *words in _commands():
+        options = {option for each in verbs[verb].params for option in each.opts}
+        given = {word for word in words if re.fullmatch(r"--?[a-z-]+", word)}
+        assert given <= options, (verb, given - options)
+
+
+def test_laptop_has_each_job_that_it_submits_and_fills_what_the_next_one_reads() -> None:
+    section = README[README.index("## Try the whole thing") : README.index("## Names")]
+    submitted = re.findall(r"ser-ray submit (\w+) cluster/laptop/(\w+\.yaml)", section)
+    jobs = {name: read_job(JOBS[verb], str(CLUSTER / "laptop" / name)) for verb, name in submitted}
+    assert jobs.keys() == {file.name for file in (CLUSTER / "laptop").glob("*.yaml")}
+    (fused,) = (words for words in _commands() if words[0] == "fuse" and "s3://laptop/ensemble" in words)
+    members = {job.out for job in jobs.values() if job.verb == "train"}
+    assert members == {word for word in fused if "/models/" in word}
+    assert {fused[-1], "s3://laptop/calls"} == {jobs["score.yaml"].ensemble, jobs["score.yaml"].archive}
+    assert {job.manifest for job in jobs.values() if job.verb != "score"} == {"s3://laptop/corpus.parquet"}
+
+
+def test_rows_are_the_same_within_the_tolerance_and_in_all_else_exactly() -> None:
+    differences = runpy.run_path(str(CLUSTER / "laptop" / "same.py"))["differences"]
+    row = {"status": "ok", "confidence": 0.5, "segments": [{"p": {"anger": 0.5}}], "trend": None}
+    assert not differences(row, {**row, "confidence": 0.500001}, "a")
+    assert differences(row, {**row, "confidence": 0.5001}, "a") == ["a.confidence: 0.5 and 0.5001"]
+    assert differences(row, {**row, "segments": [{"p": {"anger": 0.6}}]}, "a")
+    assert differences(row, {**row, "segments": []}, "a")
+    assert differences(row, {**row, "trend": 0.0}, "a")
 
 
 def test_example_of_sizing_is_what_the_command_prints(
