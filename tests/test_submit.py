@@ -18,7 +18,6 @@ import pytest
 import s3fs
 import yaml
 
-from ser_ray import storage
 from ser_ray.corpora import read_manifest
 from ser_ray.pipelines.jobs import ScoreJob
 from ser_ray.pipelines.submissions import name_of
@@ -93,7 +92,7 @@ def _write(path: Path, **options: Any) -> Path:
     return path
 
 
-def _to_bucket(head: dict[str, str], corpus: str, archive: str) -> None:
+def _to_bucket(head: dict[str, str], corpus: str, archive: str) -> s3fs.S3FileSystem:
     """Put a corpus and an archive where the guide has them."""
     keys = {"key": head["AWS_ACCESS_KEY_ID"], "secret": head["AWS_SECRET_ACCESS_KEY"]}
     s3 = s3fs.S3FileSystem(endpoint_url=head["AWS_ENDPOINT_URL"], **keys)
@@ -105,6 +104,7 @@ def _to_bucket(head: dict[str, str], corpus: str, archive: str) -> None:
     moved = table.set_column(table.column_names.index("uri"), "uri", pa.array(places))
     with s3.open("laptop/corpus.parquet", "wb") as file:
         pq.write_table(moved, file)
+    return s3
 
 
 def _guides(name: str, path: Path, **more: Any) -> Path:
@@ -116,15 +116,15 @@ def _guides(name: str, path: Path, **more: Any) -> Path:
 def test_jobs_of_the_laptops_guide_run_once_return_their_codes_and_score_as_a_local_run(
     ask: Ask, head: dict[str, str], corpus: str, deployment: Any, tmp_path: Path
 ) -> None:
-    _to_bucket(head, corpus, deployment.archive)
+    s3 = _to_bucket(head, corpus, deployment.archive)
     extract = _guides("extract.yaml", tmp_path / "e.yaml")
-    code, out, err = ask("submit", "extract", extract, "--ship-code")
+    code, out, err = ask("submit", "extract", extract, "--ship-code", "--storage", "encryption=AES256")
     assert code == 0, err
     assert json.loads(out)["extracted"] == 60
     assert "60/60 utterances" in err
-    part = next(f for f in storage.list_files(store) if f.path.endswith(".parquet"))
-    about = s3.client.head_object(Bucket=store[5:-6], Key=f"store/{part.path}")
-    assert about["ServerSideEncryption"] == "AES256"
+    part = s3.glob("laptop/store/**/*.parquet")[0].removeprefix("laptop/")
+    about = s3.call_s3("head_object", Bucket="laptop", Key=part)
+    assert about["ServerSideEncryption"] == "AES256"  # the option reached the workers
     code, _, err = ask("submit", "extract", extract)
     assert (code, err.count("\n")) == (2, 1)
     assert "has succeeded" in err
