@@ -114,12 +114,13 @@ def _write(path: Path, **options: Any) -> Path:
 def test_submitted_jobs_extract_train_and_score_once_and_return_their_codes(
     ask: Ask, corpus: str, deployment: Any, tmp_path: Path
 ) -> None:
-    store, svm, scores = (str(tmp_path / name) for name in ("store", "svm", "scores"))
+    store, svm, scores = (str(tmp_path / name) for name in ("store", "svm", "dt={date}"))
     extract = _write(
         tmp_path / "e.yaml", manifest=corpus, store=store, features=["mfcc_stats(band=telephone)"]
     )
     train = _write(tmp_path / "t.yaml", family="svm", manifest=corpus, store=store, out=svm, band="telephone")
-    score = _write(tmp_path / "s.yaml", archive=deployment.archive, ensemble=svm, out=scores, max_errors="5%")
+    score = _write(tmp_path / "s.yaml", archive=deployment.archive, ensemble=svm, out=scores, max_errors="5%",
+                   notify=["sh", "-c", f"cat > {tmp_path}/told-{{date}}"])  # fmt: skip
     code, out, err = ask("submit", "extract", extract, "--ship-code")
     assert code == 0, err
     assert json.loads(out)["extracted"] == 60
@@ -129,14 +130,19 @@ def test_submitted_jobs_extract_train_and_score_once_and_return_their_codes(
     assert "has succeeded" in err
     assert ask("submit", "train", train)[0] == 0
     assert (tmp_path / "svm" / "model.json").exists()
-    code, out, err = ask("submit", "score", score)
+    code, out, err = ask("submit", "score", score, "--date", "2026-11-22")
     assert json.loads(out)["counts"] == {"listed": 40, "ok": 28, "no_speech": 1, "error": 11}
     assert code == 1  # 11 of 40 calls are damaged: more than 5 %
-    name = name_of(ScoreJob.of(**yaml.safe_load(score.read_text())))
+    message = json.loads((tmp_path / "told-2026-11-22").read_text())
+    assert (message["exit_code"], message["summary"]) == (1, json.loads(out))
+    assert (tmp_path / "dt=2026-11-22" / "run.json").exists()
+    name = name_of(ScoreJob.of(**yaml.safe_load(score.read_text()), date="2026-11-22"))
     assert f"error: {name}: 11 of 40 calls failed" in err
     with score.open("a") as more:
         more.write("legs: [bot, caller]\n")
-    code, out, err = ask("submit", "score", score)  # it failed: the next attempt, which the far side refuses
+    code, out, err = ask(
+        "submit", "score", score, "--date", "2026-11-22"
+    )  # it failed: the next attempt, which the far side refuses
     assert (code, out) == (2, "")
     assert f"error: {name}-r2: " in err
     code, out, _ = ask("status", "--json")

@@ -47,7 +47,7 @@ def connect(address: str | None = None) -> int:
             raise RunFailed(
                 f"no Ray cluster answers at {known or 'this machine'}: {error}. "
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one.",
-                passing=bool(known),
+                passing=True,
             ) from error
         _alone = not known
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
