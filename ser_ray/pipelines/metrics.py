@@ -25,7 +25,7 @@ METRICS: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
     "ser_ray_complete_timestamp_seconds": (Gauge, "When the run was complete, since 1970.", ("run",)),
 }
 AUDIO = ("missing", "empty", "not_audio", "unsupported", "truncated", "corrupt", "no_samples", "not_finite")
-KINDS = (*AUDIO, "bad_rate", "too_many_channels", "timeout", "narrow_band", "storage", "error")  # of errors
+KINDS = (*AUDIO, "bad_rate", "too_many_channels", "timeout", "crash", "narrow_band", "storage", "error")
 
 
 def account(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> dict[str, Any]:
