@@ -133,23 +133,27 @@ def test_jobs_of_the_laptops_guide_run_once_return_their_codes_and_score_as_a_lo
     assert ask("submit", "train", forest)[0] == 0
     members = [f"s3://laptop/models/{family}" for family in ("svm", "random_forest")]
     assert ask("fuse", *members, "-o", "s3://laptop/ensemble")[0] == 0
-    score = _guides("score.yaml", tmp_path / "s.yaml")
-    code, out, err = ask("submit", "score", score)
+    tell = ["sh", "-c", f"cat > {tmp_path}/told-{{date}}"]
+    score = _guides("score.yaml", tmp_path / "s.yaml", out="s3://laptop/dt={date}", notify=tell)
+    code, out, err = ask("submit", "score", score, "--date", "2026-11-22")
     assert json.loads(out)["counts"] == {"listed": 40, "ok": 28, "no_speech": 1, "error": 11}
     assert code == 1  # 11 of 40 calls are damaged: more than 10 %
-    name = name_of(ScoreJob.of(**yaml.safe_load(score.read_text())))
+    message = json.loads((tmp_path / "told-2026-11-22").read_text())
+    assert (message["exit_code"], message["summary"]) == (1, json.loads(out))
+    name = name_of(ScoreJob.of(**yaml.safe_load(score.read_text()), date="2026-11-22"))
     assert f"error: {name}: 11 of 40 calls failed" in err
 
     here = str(tmp_path / "scores")
     ScoreJob.of(archive=deployment.archive, ensemble=deployment.ensemble, out=here).run()
-    same = [sys.executable, str(LAPTOP / "same.py"), "s3://laptop/scores", here]
+    same = [sys.executable, str(LAPTOP / "same.py"), "s3://laptop/dt=2026-11-22", here]
     done = subprocess.run(same, env=head, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.startswith("the same: 40 calls, ")
 
     with score.open("a") as more:
         more.write("legs: [bot, caller]\n")
-    code, out, err = ask("submit", "score", score)  # it failed: the next attempt, which the far side refuses
+    # It failed: the next attempt, which the far side refuses
+    code, out, err = ask("submit", "score", score, "--date", "2026-11-22")
     assert (code, out) == (2, "")
     assert f"error: {name}-r2: " in err
     code, out, _ = ask("status", "--json")

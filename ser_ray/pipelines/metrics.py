@@ -26,7 +26,7 @@ METRICS: dict[str, tuple[type[Metric], str, tuple[str, ...]]] = {
 }
 AUDIO = ("missing", "empty", "not_audio", "unsupported", "truncated", "corrupt", "no_samples", "not_finite")
 OTHERS = ("bad_rate", "too_many_channels", "timeout", "crash", "narrow_band", "storage", "denied", "error")
-KINDS = (*AUDIO, *OTHERS)  # of errors
+KINDS = (*AUDIO, *OTHERS)
 
 
 def account(rows: Sequence[Mapping[str, Any]], seconds: Mapping[str, float]) -> dict[str, Any]:

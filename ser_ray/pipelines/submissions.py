@@ -210,7 +210,10 @@ def command_of(job: Job, cpus: int = 0, gpus: int = 0) -> str:
         options["storage"] = in_use | options.get("storage", {})
     command = ["python", "-m", "ser_ray.pipelines", job.verb, json.dumps(options)]
     if cpus or gpus:
-        command = ["python", "-m", "ser_ray.pipelines.workers", f"--gpus={gpus}", str(cpus), "--", *command]
+        asking = ["python", "-m", "ser_ray.pipelines.workers", f"--gpus={gpus}", str(cpus)]
+        if target := job.dated.notify:
+            asking.append(f"--notify={json.dumps(target)}")
+        command = [*asking, "--", *command]
     return shlex.join(command)
 
 

@@ -1,17 +1,19 @@
 """Ask the cluster's autoscaler for workers, run a command when they are there, and give them back.
 
-    python -m ser_ray.pipelines.workers [--gpus N] [--wait S] CPUS -- COMMAND ...
+    python -m ser_ray.pipelines.workers [--gpus N] [--wait S] [--notify TARGET] CPUS -- COMMAND ...
 
 exits with the command's code, or 75 where no worker came. Without a command it only asks, and waits; 0 gives
 all back.
 
 A job takes as many workers as the cluster has when it starts, so a cluster that begins with none has to be
-asked first. What has not come after --wait seconds is done without, unless nothing has.
+asked first. What has not come after --wait seconds is done without, unless nothing has; then the job's own
+notification, a list as JSON, is told, since the job cannot tell it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -22,8 +24,10 @@ import ray
 from ray.autoscaler.sdk import request_resources
 
 from ser_ray.errors import PASSING
+from ser_ray.pipelines.notification import notify
 
 POLL_S = 5.0
+NOBODY = "no worker came. Look at `ray status`; spot capacity may be short."
 
 
 def main(arguments: list[str]) -> int:
@@ -34,11 +38,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("cpus", type=int, metavar="CPUS")
     parser.add_argument("--gpus", type=int, default=0)
     parser.add_argument("--wait", type=float, default=1200.0, metavar="S")
+    parser.add_argument("--notify", type=json.loads, default=[], metavar="TARGET")
     given = parser.parse_args(arguments[:mark])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # `ray job stop`: give back all the same
     try:
         if not ask(given.cpus, given.gpus, given.wait):
-            print("error: no worker came. Look at `ray status`; spot capacity may be short.", file=sys.stderr)
+            print(f"error: {NOBODY}", file=sys.stderr)
+            told = {"job": "workers", "target": " ".join(command[:4]), "date": None, "exit_code": PASSING}
+            if given.notify and (problem := notify(given.notify, {**told, "error": NOBODY, "summary": None})):
+                print(f"warning: nobody was notified: {problem}", file=sys.stderr)
             return PASSING
         return subprocess.run(command, check=False).returncode if command else 0
     finally:

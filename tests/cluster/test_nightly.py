@@ -107,7 +107,7 @@ sys.stdin.read()
 
 
 @pytest.mark.cluster
-def test_command_runs_with_the_workers_that_came_and_its_exit_code_counts() -> None:
+def test_command_runs_with_the_workers_that_came_and_its_exit_code_counts(tmp_path: Path) -> None:
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -126,10 +126,16 @@ def test_command_runs_with_the_workers_that_came_and_its_exit_code_counts() -> N
             environment["RAY_ADDRESS"] = head.stdout.readline().strip()
             ran = ask("2", "--", sys.executable, "-c", "print('ran'); raise SystemExit(5)")
             few = ask("--wait", "0.1", "3")
-            none = ask("--wait", "0.1", "--gpus", "1", "2", "--", "false")
+            hook = json.dumps(
+                [sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"]
+            )
+            told = [f"--notify={hook[:-1]}, {json.dumps(str(tmp_path / 'told'))}]"]
+            none = ask("--wait", "0.1", "--gpus", "1", "2", *told, "--", "false")
         finally:
             head.communicate()
     assert (ran.returncode, ran.stdout.strip()) == (5, "ran"), ran.stderr
     assert (few.returncode, few.stdout.strip()) == (0, "2 of 3 CPUs, 0 of 0 GPUs came"), few.stderr
     assert none.returncode == 75
     assert "no worker came" in none.stderr
+    message = json.loads((tmp_path / "told").read_text())
+    assert (message["exit_code"], message["error"].split(".")[0]) == (75, "no worker came")

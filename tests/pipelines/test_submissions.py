@@ -62,6 +62,8 @@ def test_command_holds_the_options_that_were_given_and_may_ask_for_workers_first
     words = shlex.split(command_of(job, cpus=60, gpus=2))
     assert words[:6] == ["python", "-m", "ser_ray.pipelines.workers", "--gpus=2", "60", "--"]
     assert words[6:] == [*begin, options]
+    words = shlex.split(command_of(ScoreJob.of(**NIGHT, notify="mail -s 'a b' team"), cpus=60))
+    assert words[5:7] == ['--notify=["mail", "-s", "a b", "team"]', "--"]
 
 
 @pytest.mark.parametrize(
