@@ -77,6 +77,7 @@ def _names(error: BaseException | None) -> set[str]:
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return names | {code} | ({str(status)} if status >= 500 else set())
         names |= {kind.__name__ for kind in type(error).__mro__}
+        names |= {str(getattr(error, status, "")) for status in ("code", "status")}  # of gcsfs and aiohttp
         error = error.__cause__ or error.__context__
     return names
 

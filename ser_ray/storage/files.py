@@ -38,7 +38,7 @@ def exists(uri: str) -> bool:
         fs, path = filesystem(uri)
         try:
             fs.info(path)  # not `exists`, which takes every failure for a no
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
@@ -165,8 +165,7 @@ def new_directory(uri: str) -> Iterator[Path]:
                 folder.rename(local_path(uri))
             else:
                 remove(uri)
-                fs, path = filesystem(uri)
-                fs.put(str(folder) + "/", path + "/", recursive=True)
+                _put_folder(folder, uri)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -201,10 +200,24 @@ def _repeated(read: Callable[[], Read]) -> Read:
     return read()
 
 
-def _write_remote(fs: Any, path: str, data: bytes) -> None:
-    renames = type(fs).mv is not fsspec.AbstractFileSystem.mv  # by itself, not by a copy
+def _put_folder(folder: Path, uri: str) -> None:
+    fs, path = filesystem(uri)
+    if _renames(fs):
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            _write_remote(fs, f"{path}/{file.relative_to(folder)}", file.read_bytes())
+    else:
+        fs.put(f"{folder}/", f"{path}/", recursive=True)
+
+
+def _renames(fs: Any) -> bool:
+    """Whether files are to be written beside their place and renamed, as on a disk."""
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-    if not renames or set(protocols) & set(WHOLE):
+    by_itself = type(fs).mv is not fsspec.AbstractFileSystem.mv  # not by a copy
+    return by_itself and not set(protocols) & set(WHOLE)
+
+
+def _write_remote(fs: Any, path: str, data: bytes) -> None:
+    if not _renames(fs):
         fs.pipe_file(path, data)
         return
     folder = fs._parent(path)

@@ -169,3 +169,7 @@ def test_a_store_that_renames_gets_its_files_beside_their_place_first(tmp_path):
     assert (tmp_path / "night" / "a").read_bytes() == b"new"
     assert [path.name for path in (tmp_path / "night").iterdir()] == ["a"]
     assert storage.list_folders(f"local://{tmp_path}") == ["night"]
+    with storage.new_directory(f"local://{tmp_path}/model") as folder:
+        (folder / "members").mkdir()
+        (folder / "members" / "svm").write_bytes(b"weights")
+    assert [f.path for f in storage.list_files(f"local://{tmp_path}/model")] == ["members/svm"]
