@@ -19,7 +19,6 @@ from ser_ray.errors import RunFailed, SerRayError, UsageError
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
 MAX_BLOCKS = 2000
 MIB = 1 << 20
-NO_WORKER = "The cluster has no worker yet; waiting for one. `ser-ray submit --cpus N` waits for N."
 
 Progress = Callable[[int, int, str], None]  # done, of all, what is counted
 
@@ -52,8 +51,6 @@ def connect(address: str | None = None) -> int:
                 "Check --address, and RAY_AUTH_TOKEN where the cluster asks for one."
             ) from error
         _alone = not known
-        if not ray.cluster_resources().get("CPU"):
-            print(NO_WORKER, file=sys.stderr, flush=True)
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
