@@ -68,6 +68,8 @@ def _print_figures(figures: dict[str, Any]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

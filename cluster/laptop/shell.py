@@ -39,18 +39,17 @@ def main() -> int:
     given = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    folder = Path(tempfile.mkdtemp(prefix="ser-ray-", dir="/tmp"))  # short: Ray's sockets lie below it
-    try:
-        with ExitStack() as started:
+    with ExitStack() as started:
+        folder = Path(tempfile.mkdtemp(prefix="ser-ray-", dir="/tmp"))  # short: Ray's sockets lie below it
+        started.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
             environment = _start(folder, given.workers, started)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's
-            command = given.command or [os.environ.get("SHELL", "bash")]
-            code = subprocess.run(command, env=environment, check=False).returncode
-    except RuntimeError as error:
-        print(f"error: {error}. Its log is in {folder}", file=sys.stderr)
-        return 1
-    shutil.rmtree(folder, ignore_errors=True)
-    return code
+        except RuntimeError as error:
+            print(f"error: {error}. Try again; is the machine busy?", file=sys.stderr)
+            return 1
+        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the command's; it would inherit SIG_IGN
+        command = given.command or [os.environ.get("SHELL", "bash")]
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _start(folder: Path, workers: int, started: ExitStack) -> dict[str, str]:

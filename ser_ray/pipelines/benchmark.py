@@ -6,9 +6,11 @@ take turns.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -24,7 +26,7 @@ from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.plan import list_calls
 from ser_ray.pipelines.score import score
-from ser_ray.pipelines.shard import ScoreOptions
+from ser_ray.pipelines.shard import METADATA, ScoreOptions
 
 
 def benchmark_extract(manifest: pa.Table, spec: str, hours: float, repeats: int) -> dict[str, Any]:
@@ -73,14 +75,15 @@ def benchmark_score(archive: str, ensemble: str, repeats: int) -> dict[str, Any]
 
     Returns:
         Times real time by the clock and by the workers' own time, seconds of each stage for an hour of
-        audio, the floor's, and the largest resident memory of a worker, MiB.
+        audio, the floor's, the largest resident memory of a worker, MiB, and the course of the last run.
     """
     cpus = connect()
     floors, runs = [], []
     for _ in range(repeats):
         floors.append(_decode_only(archive))
         with tempfile.TemporaryDirectory() as out:
-            runs.append(score(archive, ensemble, storage.join(out, "scores"), ScoreOptions()))
+            runs.append(score(archive, ensemble, scores := storage.join(out, "scores"), ScoreOptions()))
+            course = course_of(scores)
     hours = runs[0]["audio_hours"]
     stages = runs[0]["stage_seconds"]
     return {
@@ -96,6 +99,32 @@ def benchmark_score(archive: str, ensemble: str, repeats: int) -> dict[str, Any]
         },
         "floor_seconds_per_audio_hour": median(floors) / hours,
         "peak_worker_mib": max(r["peak_worker_mib"] for r in runs),
+        **course,
+    }
+
+
+def course_of(scores: str, parts: int = 10) -> dict[str, list[float]]:
+    """How a run went from its first shard on: speed, and a worker's largest memory so far, MiB.
+
+    Args:
+        scores: of a run that was not interrupted.
+        parts: of about as many calls each, for which the figures are; long calls come first.
+    """
+    shards = []
+    for file in storage.list_files(storage.join(scores, "calls"), (".parquet",)):
+        calls = storage.read_parquet(file.uri, ["duration_s"])
+        about = json.loads(calls.schema.metadata[METADATA])
+        shards.append((about["ended"], len(calls), sum(calls["duration_s"].to_pylist()), about["peak_mib"]))
+    shards.sort()
+    cuts = np.unique(np.linspace(1, len(shards), parts + 1).astype(int))
+    stretches = [np.array(shards[a - 1 : b]) for a, b in pairwise(cuts)]  # each after the one before it
+    lasted = [stretch[-1, 0] - stretch[0, 0] for stretch in stretches]
+    return {
+        "calls_per_s_by_parts": [float(s[1:, 1].sum() / t) for s, t in zip(stretches, lasted, strict=True)],
+        "times_real_time_by_parts": [
+            float(s[1:, 2].sum() / t) for s, t in zip(stretches, lasted, strict=True)
+        ],
+        "peak_worker_mib_by_parts": [float(s[1:, 3].max()) for s in stretches],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ from ser_ray.pipelines.members import GpuPool, load_unchanged
 from ser_ray.pipelines.metrics import account
 from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
 
-METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory
+METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory, end
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ShardScorer:
         with watch.stage("table"):
             table = pa.Table.from_pylist(rows, schema=self.schema)
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024}
+        about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024, "ended": time.time()}
         table = table.replace_schema_metadata({METADATA: json.dumps(about)})
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
         return account(rows, watch.seconds)
