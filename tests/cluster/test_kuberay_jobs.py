@@ -61,7 +61,7 @@ def _job_of(ray: Object) -> tuple[type[Job], dict[str, Any]]:
 
 def test_clusters_of_jobs_have_what_the_code_asks_for(ray_objects: dict[str, Object]) -> None:
     assert parallel._call._default_options["num_cpus"] == 1
-    assert "num_cpus=1," in inspect.getsource(cluster.run_batches)  # a CPU for each worker of a pool
+    assert "num_cpus=1," in inspect.getsource(cluster._dataset)  # a CPU for each worker of a pool
     actor = GpuActor._default_options  # type: ignore[attr-defined]
     assert (actor["num_cpus"], actor["num_gpus"]) == (0, 1)
     for name, ray in ray_objects.items():
