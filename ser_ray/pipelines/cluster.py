@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from ser_ray.errors import RunFailed, SerRayError, UsageError
 from ser_ray.pipelines.attempts import READ_LIMIT_S, Attempt, open_ledger
 
 NO_PROGRESS_S = 900  # a pipeline in which nothing happens for so long is given up
+JOIN_S = 10.0  # that a machine may still take to join
 HANGS = 4  # recordings in one call of a worker that may take all their time, on top of that
 MAX_BLOCKS = 2000
 MIB = 1 << 20
@@ -68,9 +70,11 @@ def connect(address: str | None = None) -> int:
         _alone, _reaching = not known, storage.environment()
     if storage.environment() != _reaching:
         raise UsageError("Ray was joined with other storage options. Give them to a process's first job.")
-    cpus = int(ray.cluster_resources().get("CPU", 0))
-    if cpus < 1:
-        raise RunFailed(f"the cluster has no CPU to work with. {_MORE}")
+    until = time.monotonic() + JOIN_S
+    while (cpus := int(ray.cluster_resources().get("CPU", 0))) < 1:
+        if time.monotonic() > until:
+            raise RunFailed(f"the cluster has no CPU to work with. {_MORE}")
+        time.sleep(0.5)
     return cpus
 
 

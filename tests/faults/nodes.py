@@ -15,7 +15,25 @@ from ray.util import get_node_ip_address
 
 BIN = Path(sys.executable).parent
 HAZARD = Path(__file__).parent / "hazard"
-TRIES = 4
+PORTS = ("dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent", "metrics-export")
+
+# `ray start`, which gives a node 30 s to register; a busy machine may need more.
+START = """
+import time
+from ray._private import services
+from ray.scripts.scripts import main
+ask = services.get_node
+def get_node(*arguments):
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        try:
+            return ask(*arguments)
+        except RuntimeError:
+            time.sleep(0.5)
+    return ask(*arguments)
+services.get_node = get_node
+main()
+"""
 
 
 def free_port() -> int:
@@ -52,6 +70,7 @@ class Nodes:
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
+            "RAY_agent_register_timeout_ms": "300000",
             "PATH": f"{BIN}:{os.environ['PATH']}",
         }
         port = free_port()
@@ -75,19 +94,17 @@ class Nodes:
             end(node)
 
     def _start(self, *options: str, cpus: int) -> subprocess.Popen[str]:
-        for _ in range(TRIES):
-            command = [str(BIN / "ray"), "start", "--block", *options, f"--num-cpus={cpus}", *self.settings]
-            command += [f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=100000000"]
-            node = subprocess.Popen(
-                [*command, "--disable-usage-stats"],
-                env=self.environment | {"PYTHONPATH": str(HAZARD)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
-            assert node.stdout
-            if any("Ray runtime started" in line for line in node.stdout):
-                return node
-            end(node)  # Ray gives a node 30 s to register, which a busy machine may not keep
-        raise AssertionError("no node started")
+        command = [sys.executable, "-c", START, "start", "--block", *options, f"--num-cpus={cpus}"]
+        # Ports that Ray would choose itself it waits for, and dies where a busy machine keeps it waiting.
+        command += [f"--{name}-port={free_port()}" for name in PORTS]
+        node = subprocess.Popen(
+            [*command, *self.settings, "--object-store-memory=100000000", "--disable-usage-stats"],
+            env=self.environment | {"PYTHONPATH": str(HAZARD)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        assert node.stdout
+        assert any("Ray runtime started" in line for line in node.stdout)
+        return node

@@ -19,7 +19,6 @@ def run(
 ) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `ser-ray report ARGUMENTS`."""
     monkeypatch.setattr(sys, "argv", ["ser-ray", "report", *map(str, arguments)])
-    monkeypatch.setattr(cli.console, "file", None, raising=False)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     out, err = capsys.readouterr()
