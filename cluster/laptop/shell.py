@@ -19,8 +19,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
@@ -67,8 +67,12 @@ def _start(folder: Path, workers: int, started: ExitStack) -> dict[str, str]:
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
 
+    servers: list[Server] = []
+    started.callback(_end, servers)
+
     def run(name: str, *command: str) -> Server:
-        return started.enter_context(_running(command, environment, folder / f"{name}.log"))
+        servers.append(Server(command, environment, folder / f"{name}.log"))
+        return servers[-1]
 
     def ray(name: str, *options: str) -> Server:
         for _ in range(TRIES):  # one node after the other: at once they take the same sockets
@@ -95,8 +99,13 @@ def _start(folder: Path, workers: int, started: ExitStack) -> dict[str, str]:
 class Server:
     """A process that serves, and what it prints."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.process, self.log = process, log
+    def __init__(self, command: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+        with log.open("wb") as file:  # a session of its own, which Ctrl-C does not reach
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=file, start_new_session=True, **streams
+            )
 
     def is_started(self) -> bool:
         """Whether it is a Ray node that has joined its cluster."""
@@ -119,19 +128,15 @@ class Server:
         return self
 
 
-@contextmanager
-def _running(command: tuple[str, ...], environment: dict[str, str], log: Path) -> Iterator[Server]:
-    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    with log.open("wb") as file:  # a session of its own, which Ctrl-C does not reach
-        process = subprocess.Popen(command, env=environment, stdout=file, start_new_session=True, **streams)
-    try:
-        yield Server(process, log)
-    finally:
-        process.terminate()  # a Ray node ends all that it started
+def _end(servers: list[Server]) -> None:
+    """End all at once; a Ray node ends what it started."""
+    for server in servers:
+        server.process.terminate()
+    for server in servers:
         try:
-            process.wait(30)
+            server.process.wait(30)
         except subprocess.TimeoutExpired:
-            process.kill()
+            server.process.kill()
 
 
 def _listens(port: int) -> bool:
