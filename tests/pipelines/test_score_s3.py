@@ -59,7 +59,7 @@ def test_a_busy_slow_cut_off_store_costs_no_row_and_a_denied_call_its_own(
         Fault(f"GET .*{calls[0]}", status=403),
         Fault(f"GET .*{calls[1]}", cut=0.5, times=1),
         Fault(f"GET .*{calls[2]}", delay_s=2.0, times=1),
-        Fault("", status=503, times=12),
+        Fault("", status=503, times=4),
     ]
     run = score(archive, deployment.ensemble, out)
     assert run["counts"] == {"listed": CALLS, "ok": CALLS - 1, "no_speech": 0, "error": 1}
@@ -96,7 +96,7 @@ def test_extraction_from_a_failing_store_is_complete_but_for_what_is_denied(corp
     shaky.faults[:] = [
         Fault(f"GET .*{storage.name(uris[0])}", status=403),
         Fault(f"GET .*{storage.name(uris[1])}", cut=0.5, times=1),
-        Fault("", status=503, times=6),
+        Fault("", status=503, times=4),
     ]
     done = extract(manifest, f"{bucket}/store", ["rms"])
     assert (done.extracted, done.failed) == (7, {"denied": 1})
