@@ -36,8 +36,8 @@ def benchmark_plan(objects: int, repeats: int) -> dict[str, Any]:
         repeats: of both sides, in turn.
 
     Returns:
-        Seconds of each step, and of all; seconds of processor time, the imports included; the largest resident memory, MiB; the same of the plain loop, and
-        `ratio`: how many times faster.
+        Seconds of each step, and of all; seconds of processor time, the imports included; the largest
+        resident memory, MiB; the same of the plain loop, and `ratio`: how many times faster.
     """
     plain, ours = [], []
     with tempfile.TemporaryDirectory() as folder:
