@@ -40,6 +40,17 @@ def rows_of(scores: Path | str, part: str = "calls") -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["call_id"], row.get("leg", ""), row.get("start_s", 0.0)))
 
 
+def assert_alike(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """The same findings, as in other company: the arithmetic of another batch may differ by 1e-5."""
+    for row, other in zip(rows, others, strict=True):
+        assert (row["status"], row["duration_s"]) == (other["status"], other["duration_s"])
+        for one, two in zip(row["segments"], other["segments"], strict=True):
+            assert [one[k] for k in ("leg", "start_s", "end_s")] == [
+                two[k] for k in ("leg", "start_s", "end_s")
+            ]
+            assert one["p"] == pytest.approx(two["p"], abs=1e-5)
+
+
 def files_of(folder: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
 
@@ -199,7 +210,7 @@ def test_calls_that_came_late_are_scored_beside_those_that_stand(
     run = score(str(archive), deployment.ensemble, str(out))
     assert before.items() <= files_of(out / "calls").items()
     late, *others = [row for row in rows_of(out) if row["call_id"] in ("late.wav", good.name)][::-1]
-    assert {**late, "call_id": "", "uri": ""} == {**others[0], "call_id": "", "uri": ""}
+    assert_alike([late], others)
     assert [row for row in rows_of(out) if row["call_id"] != "late.wav"] == rows_of(scores)
     assert len(rows_of(out, "segments")) == len(rows_of(scores, "segments")) + len(late["segments"])
     assert (run["late_calls"], run["counts"]["listed"]) == (1, len(rows_of(scores)) + 1)

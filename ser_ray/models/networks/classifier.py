@@ -166,6 +166,26 @@ class NetworkClassifier:
         torch.manual_seed(self.seed)
         return self.kind.build(self.shapes, len(self.classes_), self.settings)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: weights in place of the network, since not every network is pickled."""
+        state = self.__dict__.copy()
+        network = state.pop("network", None)
+        if network is not None:
+            state |= {"settings": self._settings_again(), "weights": network.state_dict()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        weights = state.pop("weights", None)
+        self.__dict__.update(state)
+        if weights is not None:
+            self.network = self.built()
+            self.network.load_state_dict(weights)
+            self.network.eval()
+
+    def _settings_again(self) -> dict[str, Any]:
+        """Settings under which the same network is built again without anything from outside."""
+        return {**self.settings, **getattr(self.network, "rebuilt_with", {})}
+
     def save(self, folder: Path) -> None:
         """Write weights and description."""
         tensors = {
@@ -176,7 +196,7 @@ class NetworkClassifier:
         save_file(tensors, folder / WEIGHTS)
         about = {
             "network": self.kind.name,
-            "settings": {**self.settings, **getattr(self.network, "rebuilt_with", {})},
+            "settings": self._settings_again(),
             "shapes": self.shapes,
             "classes": self.classes_.tolist(),
             "seed": self.seed,
