@@ -47,7 +47,7 @@ class Culprit:
             )
         return UnreadableAudio(
             self.kind,
-            f"the process that worked on it died each time, {LONE_DEATHS} times with nothing else to do. "
+            f"the process that worked on it died each time, {LONE_DEATHS} times over nothing else. "
             "Decode it elsewhere and write it again; look for memory that ran out.",
         )
 
