@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -152,7 +153,7 @@ def test_a_saved_network_needs_no_checkpoint(folders, name, tmp_path):
     assert json.loads(json.dumps(network.rebuilt_with)) == network.rebuilt_with
 
 
-def test_it_learns_and_is_the_same_to_the_bit_after_saving(folders, tmp_path):
+def test_it_learns_and_is_the_same_to_the_bit_after_saving_and_in_another_process(folders, tmp_path):
     rng = np.random.default_rng(0)
     X, y = np.empty(8, object), np.arange(8) % 2
     for row in range(8):
@@ -167,10 +168,12 @@ def test_it_learns_and_is_the_same_to_the_bit_after_saving(folders, tmp_path):
     assert right.min() > 0.5
     assert -np.log(right).mean() < 0.5 * np.log(2)
     classifier.save(tmp_path)
+    sent = pickle.dumps(classifier)
     Path(folders["hubert_layer"]).rename(tmp_path / "moved")  # what is saved needs no checkpoint
-    loaded = NetworkClassifier.load(KIND, tmp_path)
+    loaded, received = NetworkClassifier.load(KIND, tmp_path), pickle.loads(sent)
     Path(tmp_path / "moved").rename(folders["hubert_layer"])
-    np.testing.assert_array_equal(loaded.predict_proba(X), classifier.predict_proba(X))
+    for again in (loaded, received):
+        np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
 
 
 def test_training_leaves_the_encoder_of_the_feature_as_it_was(folders):
