@@ -110,7 +110,7 @@ def _to_bucket(head: dict[str, str], corpus: str, archive: str) -> s3fs.S3FileSy
 
 def _guides(name: str, path: Path, **more: Any) -> Path:
     """A job of the guide, with some more options."""
-    return _write(path, **yaml.safe_load((LAPTOP / name).read_text()), **more)
+    return _write(path, **{**yaml.safe_load((LAPTOP / name).read_text()), **more})
 
 
 @pytest.mark.cluster

@@ -69,7 +69,8 @@ def ask(nodes: Nodes) -> Iterator[Ask]:
     def run(*arguments: object) -> tuple[int, str, str]:
         process.stdin.write(json.dumps([str(each) for each in arguments]) + "\n")
         process.stdin.flush()
-        code, out, err = json.loads(process.stdout.readline())
+        answer = next(line for line in process.stdout if line.startswith("["))  # Ray prints there too
+        code, out, err = json.loads(answer)
         return code, out, err
 
     yield run

@@ -79,7 +79,7 @@ def test_a_batch_equals_single_calls(spec):
     feature = features.get(spec)
     waves = [noise(samples, seed) for seed, samples in enumerate((1, 399, 5000, 16000, 16001, 48000, 700))]
     for wave, values in zip(waves, feature.batch(waves), strict=True):
-        np.testing.assert_array_equal(values, feature(wave))
+        np.testing.assert_allclose(values, feature(wave), rtol=1e-5, atol=1e-5)  # BLAS rounds by shape
 
 
 @pytest.mark.parametrize("spec", SPECS)
