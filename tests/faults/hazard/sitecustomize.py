@@ -18,7 +18,7 @@ def meet(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open" and isinstance(arguments[0], str | os.PathLike):
         path = str(arguments[0])
         if "kills-its-decoder" in path:
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.raise_signal(signal.SIGSEGV)  # in this thread, which goes no further
         if "hangs-its-decoder" in path:
             time.sleep(3600)
     elif event == "os.rename":
