@@ -230,6 +230,22 @@ def quiet(done: int, total: int, counted: str) -> None:
     """A progress callback that says nothing."""
 
 
+def put(value: Any) -> Any:
+    """A value in the object store, for all workers.
+
+    Raises:
+        RunFailed: neither the store nor the disk that it spills to has room.
+    """
+    try:
+        return ray.put(value)
+    except (ray.exceptions.OutOfDiskError, ray.exceptions.ObjectStoreFullError) as error:
+        raise RunFailed(
+            "no room for the features in Ray's object store: its memory and its spill directory are full. "
+            "Free disk space, or start Ray with a larger --object-store-memory or another "
+            "--object-spilling-directory."
+        ) from error
+
+
 def own_error(error: ray.exceptions.RayTaskError) -> SerRayError:
     """The error of ours that a worker raised, or a RunFailed that quotes it."""
     if isinstance(error.cause, SerRayError):

@@ -18,6 +18,7 @@ from ser_ray.models import family
 from ser_ray.models.learner import Learner, sources_within
 from ser_ray.models.normaliser import Normalisation
 from ser_ray.models.space import FEATURE, Settings
+from ser_ray.pipelines.cluster import put
 from ser_ray.pipelines.dataset import Utterances, loaded
 from ser_ray.pipelines.trials import Tried
 
@@ -56,7 +57,7 @@ class Variants:
         for key, chosen in variants.items():
             place = (tuple(feature.fingerprint for feature in chosen), tuple(keys))
             if place not in known:
-                known[place] = ray.put(loaded(data, store, chosen).X)
+                known[place] = put(loaded(data, store, chosen).X)
             X[key] = known[place]
         return cls(data, variants, X)
 

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from ser_ray.errors import RunFailed
-from ser_ray.pipelines.cluster import Progress, connect, count_gpus, largest_node, own_error, quiet
+from ser_ray.pipelines.cluster import Progress, connect, count_gpus, largest_node, own_error, put, quiet
 
 POLL_S = 0.5
 Figures = Mapping[str, float]  # of an epoch
@@ -38,7 +38,7 @@ def parallel_map(
         SerRayError: of the first call that failed; the others are given up.
         RunFailed: the cluster broke off.
     """
-    items, shared = list(items), ray.put(function)
+    items, shared = list(items), put(function)
     threads = max(1, min(connect() // max(len(items), 1), largest_node()))
     gpus = min(1, count_gpus())
     results = [

@@ -25,6 +25,7 @@ from ser_ray.models.networks.scaling import Scaling
 from ser_ray.models.normalisation import spec_of
 from ser_ray.models.normaliser import Normalisation, Normaliser, normalised
 from ser_ray.models.training import Trained
+from ser_ray.pipelines.cluster import put
 from ser_ray.pipelines.dataset import Dataset, Utterances, loaded
 from ser_ray.pipelines.distributed import Fit, Workers, clear_checkpoints, train_together
 from ser_ray.pipelines.parallel import Epochs
@@ -109,7 +110,7 @@ class _InMemory:
         self.classes, voices = len(data.labels), data.voices
         self.normaliser = normalisation.fit(data.X, voices) if normalisation else None
         self.X = normalised(self.normaliser, data.X, voices)
-        self.fit: Fit = _FitInMemory(kind.name, settings, seed, ray.put((self.X, data.y, groups)))
+        self.fit: Fit = _FitInMemory(kind.name, settings, seed, put((self.X, data.y, groups)))
 
     def predict(self, classifier: NetworkClassifier, rows: np.ndarray) -> np.ndarray:
         """Probabilities [rows, classes]."""
@@ -158,7 +159,7 @@ class _Streamed:
             seed,
             store,
             [feature.spec for feature in chosen],
-            ray.put((learned, self.plan.take(pa.array(held)))),
+            put((learned, self.plan.take(pa.array(held)))),
             np.bincount(data.y[train], minlength=classes),
             tuple((None, *mean.shape[bool(first) :]) for mean in found.means),
             found.scaling if standardise else Scaling(),

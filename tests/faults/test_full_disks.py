@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,21 @@ from tests.faults.conftest import rows_of
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 PLANS = 48 << 10  # bytes for what is written beside the rows
+
+# Features of 120 MB, for a Ray whose memory and disk have room for 84.
+CROWDED = """
+import sys
+import numpy as np
+import ray
+from ser_ray.errors import RunFailed
+from ser_ray.pipelines.cluster import put
+ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False,
+         object_store_memory=80_000_000, object_spilling_directory=sys.argv[1])
+try:
+    kept = [put(np.ones(30_000_000, np.uint8)) for _ in range(4)]
+except RunFailed as error:
+    print(error, error.code)
+"""
 
 
 @pytest.fixture
@@ -47,3 +63,11 @@ def test_full_output_ends_the_run_with_its_cause_and_space_lets_it_go_on(
     score(archive, deployment.ensemble, str(disk / "scores"))
     assert rows_of(disk / "scores") == rows_of(undisturbed)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_features_that_neither_memory_nor_disk_can_hold_end_the_run_with_the_mend(disk: Path) -> None:
+    command = [sys.executable, "-c", CROWDED, str(disk)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    said = next((line for line in told.stdout.splitlines() if line.startswith("no room")), told.stderr)
+    assert "no room for the features in Ray's object store" in said
+    assert said.endswith("another --object-spilling-directory. 1")
