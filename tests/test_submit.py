@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,17 +20,9 @@ from ser_ray.corpora import read_manifest
 from ser_ray.pipelines.benchmark import course_of
 from ser_ray.pipelines.jobs import ScoreJob
 from ser_ray.pipelines.submissions import name_of
+from tests.verbs import Ask, verbs
 
 LAPTOP = Path(__file__).parents[1] / "cluster" / "laptop"
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
-    process.wait(30)
 
 
 TELL = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
@@ -52,40 +42,17 @@ def head() -> Iterator[dict[str, str]]:
     assert shell.wait(120) == 0
 
 
-VERBS = """
-import contextlib, io, json, sys
-from ser_ray import cli
-for line in sys.stdin:
-    sys.argv = ["ser-ray", *json.loads(line)]
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code
-    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
-"""
-Ask = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture(scope="module")
 def ask(head: dict[str, str]) -> Iterator[Ask]:
     """`ser-ray ARGUMENTS` by somebody with the token: exit code, standard output and standard error."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", VERBS], env=head, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdin
-    assert process.stdout
+    with verbs(head) as ask:
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        process.stdin.write(json.dumps([str(each) for each in arguments]) + "\n")
-        process.stdin.flush()
-        code, out, err = json.loads(process.stdout.readline())
-        assert head["RAY_AUTH_TOKEN"] not in out + err
-        return code, out, err
+        def discreet(*arguments: object) -> tuple[int, str, str]:
+            code, out, err = ask(*arguments)
+            assert head["RAY_AUTH_TOKEN"] not in out + err
+            return code, out, err
 
-    yield run
-    _end(process)
+        yield discreet
 
 
 def _write(path: Path, **options: Any) -> Path:

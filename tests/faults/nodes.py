@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import socket
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import psutil
 from ray.util import get_node_ip_address
+
+from tests.verbs import end
 
 BIN = Path(sys.executable).parent
 HAZARD = Path(__file__).parent / "hazard"
@@ -41,17 +42,6 @@ def free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill a process and all below it, at once and for good."""
-    family = [psutil.Process(process.pid)] if process.poll() is None else []
-    family += [child for one in family for child in one.children(recursive=True)]
-    for member in family:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            member.kill()
-    process.wait(30)
-    psutil.wait_procs(family, timeout=30)
 
 
 class Nodes:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +18,10 @@ from ser_ray import features
 from ser_ray.corpora.manifest import from_rows, write_manifest
 from ser_ray.features.store import FeatureStore
 from tests.faults.conftest import assert_same, rows_of
-from tests.faults.nodes import Nodes, end
+from tests.faults.nodes import Nodes
+from tests.verbs import Ask, end, verbs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("local_ray")]
-
-VERBS = """
-import contextlib, io, json, sys, time
-from ser_ray import cli
-from ser_ray.pipelines import cluster
-for line in sys.stdin:
-    code, out, err = 0, io.StringIO(), io.StringIO()
-    verb, *arguments = json.loads(line)
-    if verb == "until":
-        while cluster.ray.cluster_resources().get("CPU", 0) != float(arguments[0]):
-            time.sleep(0.2)
-    else:
-        sys.argv = ["ser-ray", verb, *arguments]
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                code = ended.code
-    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
-"""
-Ask = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +35,8 @@ def nodes() -> Iterator[Nodes]:
 @pytest.fixture(scope="module")
 def ask(nodes: Nodes) -> Iterator[Ask]:
     """`ser-ray ARGUMENTS` there, by one driver that stays: exit code, standard output and standard error."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", VERBS],
-        env=nodes.environment | {"RAY_ADDRESS": nodes.address},
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin
-    assert process.stdout
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        process.stdin.write(json.dumps([str(each) for each in arguments]) + "\n")
-        process.stdin.flush()
-        answer = next(line for line in process.stdout if line.startswith("["))  # Ray prints there too
-        code, out, err = json.loads(answer)
-        return code, out, err
-
-    yield run
-    end(process)
+    with verbs(nodes.environment | {"RAY_ADDRESS": nodes.address}) as ask:
+        yield ask
 
 
 class Night:
