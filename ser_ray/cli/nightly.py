@@ -131,7 +131,9 @@ def _print_run(out: str, run: dict[str, Any]) -> None:
 
 @app.command(epilog="Example: ser-ray report scores -o report.html, or: ser-ray report models/svm")
 def report(
-    target: Annotated[str, typer.Argument(help="Scores folder, model or ensemble directory, or search.")],
+    target: Annotated[
+        str, typer.Argument(help="Folder of scores, of a model or ensemble, of a search or a recipe.")
+    ],
     out: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Page to write (SCORES/report.html, or MODEL.html)."),
@@ -144,23 +146,30 @@ def report(
         typer.Option(help="Scores: table of turns, such as truth.parquet; print how well they were met."),
     ] = None,
 ) -> None:
-    """Write the page of a scored archive (which calls need a person), a model (how good it is), a search."""
+    """Write the page of a scored archive (which calls need a person), a model, a search, a recipe."""
     from ser_ray import storage
     from ser_ray.reports import write_scores_page
     from ser_ray.reports.model_page import default_page, has_model_page, write_model_page
+    from ser_ray.reports.recipe_page import has_recipe_page, write_recipe_page
     from ser_ray.reports.tuning_page import has_tuning_page, write_tuning_page
 
-    if (is_model := has_model_page(target)) or has_tuning_page(target):
+    pages = {
+        "a model": (has_model_page, write_model_page),
+        "a search": (has_tuning_page, write_tuning_page),
+        "a recipe": (has_recipe_page, write_recipe_page),
+    }
+    kind = next((name for name, (holds, _) in pages.items() if holds(target)), None)
+    if kind:
         if top or truth:
-            kind = "a model" if is_model else "a search"
             raise UsageError(f"--top and --truth are for scores, and {target} is {kind}. Leave them out.")
-        page = out or (default_page(target) if is_model else storage.join(target, "report.html"))
-        (write_model_page if is_model else write_tuning_page)(target, page)
+        page = out or (default_page(target) if kind == "a model" else storage.join(target, "report.html"))
+        pages[kind][1](target, page)
     else:
-        scores = storage.require(target, "scores folder, model or search")
+        scores = storage.require(target, "scores folder, model, search or recipe")
         if not storage.exists(storage.join(scores, "run.json")):
             raise MissingInput(
-                f"{target} holds no scores (run.json), model (model.json) or search (tuning.json)."
+                f"{target} holds no scores (run.json), model (model.json), search (tuning.json) or recipe "
+                "(recipe.json)."
             )
         page = out or storage.join(target, "report.html")
         write_scores_page(scores, page, top or 50)

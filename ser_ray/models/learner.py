@@ -163,8 +163,13 @@ def sources_within(sources: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def spread(classifier: Classifier, X: np.ndarray, classes: int) -> np.ndarray:
     """Probabilities over all `classes` from a classifier that may have seen only some of them."""
-    result = np.full((len(X), classes), FLOOR)
-    result[:, np.asarray(classifier.classes_, dtype=int)] = classifier.predict_proba(X)
+    return placed(classifier.predict_proba(X), classifier.classes_, classes)
+
+
+def placed(p: np.ndarray, own: np.ndarray, classes: int) -> np.ndarray:
+    """Probabilities [rows, own] of some classes among all of them [rows, classes]."""
+    result = np.full((len(p), classes), FLOOR)
+    result[:, np.asarray(own, dtype=int)] = p
     return result
 
 

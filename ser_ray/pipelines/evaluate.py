@@ -31,7 +31,7 @@ from ser_ray.models.normaliser import TRANSDUCTIVE
 from ser_ray.models.training import INNER_FOLDS, epochs_of, fits_of
 from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.cluster import Progress, connect, quiet
-from ser_ray.pipelines.dataset import Dataset, check_normalisation, load_dataset
+from ser_ray.pipelines.dataset import Dataset, Utterances, check_normalisation, load_dataset
 from ser_ray.pipelines.parallel import Epochs, parallel_map
 from ser_ray.pipelines.train import learn
 
@@ -108,7 +108,7 @@ def evaluate(
     first = next(iter(data.values()))
     divided = split(protocol, first.rows, seed, folds)
     results = predicted_members(candidates, data, divided, seed, inner_folds, progress)
-    outputs = _outputs(divided, list(candidates), results, first, seed)
+    outputs = outputs_of(divided, list(candidates), results, first, seed)
     tested = np.concatenate([fold.test for fold in divided])
     found = audit(first.rows, divided, protocol, [_hash(x) for x in first.X])
     verdict = _verdict(found, candidates)
@@ -217,11 +217,11 @@ def out_of_fold_of(members: Sequence[Tested], rows: np.ndarray) -> np.ndarray:
     return np.stack([m.out_of_fold[np.searchsorted(m.predicted, rows)] for m in members])
 
 
-def _outputs(
+def outputs_of(
     divided: list[Fold],
     names: list[str],
     results: Mapping[tuple[str, str], Tested],
-    data: Dataset,
+    data: Utterances,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Test probabilities of each member and each rule, folds one after the other [tested, labels]."""

@@ -23,6 +23,8 @@ from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.evaluate import UNSEEN, Evaluation, evaluate, evaluate_unseen
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.job import Job, check_vacant
+from ser_ray.pipelines.recipes.job import RecipeJob
+from ser_ray.pipelines.request import REQUEST
 from ser_ray.pipelines.retention import check_pattern, remove_expired
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.search import SearchOptions
@@ -31,7 +33,6 @@ from ser_ray.pipelines.tracking import tracker
 from ser_ray.pipelines.train import train
 from ser_ray.pipelines.tune import TuneRequest, tune
 from ser_ray.pipelines.tune_fusion import FUSION, FusionRequest, tune_fusion
-from ser_ray.pipelines.tuned import REQUEST
 
 
 class ExtractJob(Job):
@@ -274,5 +275,5 @@ class ScoreJob(Job):
             raise RunFailed(f"all calls are scored, but older nights are still there: {problem}")
 
 
-_KINDS = (ScoreJob, ExtractJob, TrainJob, TuneJob, EvaluateJob)
+_KINDS = (ScoreJob, ExtractJob, TrainJob, TuneJob, EvaluateJob, RecipeJob)
 JOBS: dict[str, type[Job]] = {kind.verb: kind for kind in _KINDS}

@@ -28,7 +28,7 @@ AGENT_S = 60.0  # a new head answers for so long before it can take jobs
 STOP_S = 120.0  # until a job that is stopped has ended
 ADDRESS = "RAY_API_SERVER_ADDRESS"  # of the environment; Ray lets it count more than what it is given
 OTHER_PORTS = {6379: "drivers that run in the cluster", 10001: "Ray Client"}
-PLACES = ("archive", "ensemble", "manifest", "store", "out", "checkpoints")
+PLACES = ("archive", "ensemble", "manifest", "corpus", "sounds", "speech", "store", "out", "checkpoints")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,13 @@ import pyarrow as pa
 
 from ser_ray import storage
 from ser_ray.corpora.splits import Fold
-from ser_ray.errors import OutputConflict
 from ser_ray.evaluation import Interval, compare, measure, unweighted_accuracy
 from ser_ray.models.space import Settings, Space
+from ser_ray.pipelines import request as request_of
 from ser_ray.pipelines.search import SearchOptions, importance
 from ser_ray.pipelines.trials import Trial, best_of
 
-REQUEST, TUNING = "request.json", "tuning.json"
+TUNING = "tuning.json"
 
 
 def keep_request(request: Any, manifest: pa.Table, out: str, anew: bool = False) -> None:
@@ -38,22 +37,10 @@ def keep_request(request: Any, manifest: pa.Table, out: str, anew: bool = False)
     Raises:
         OutputConflict: it was asked for something else.
     """
-    wanted = json.loads(json.dumps(asdict(request)))
+    wanted = asdict(request)
     for name in ("samples", "time_s"):
         del wanted["options"][name]
-    wanted["utterances"] = hashlib.sha256("\n".join(manifest["id"].to_pylist()).encode()).hexdigest()[:16]
-    place = storage.join(out, REQUEST)
-    if anew:
-        storage.remove(out)
-    if not storage.exists(place):
-        return storage.write_json(place, wanted)
-    known = storage.read_json(place)
-    other = sorted(k for k in wanted.keys() | known.keys() if wanted.get(k) != known.get(k))
-    if other:
-        raise OutputConflict(
-            f"{out} holds a search with another {', '.join(other)}. Choose another -o, or ask for the same."
-        )
-    return None
+    request_of.keep_request(wanted, manifest, out, "a search", anew)
 
 
 def summary_of(

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from importlib import resources
 from string import Template
 
-STYLES = ("page", "figures")  # shared: by all pages, and by those with figures and plots
+STYLES = ("page", "figures", "confusion", "curves")  # shared by pages that show such things
 
 
 def fill_template(template_name: str, /, **parts: str) -> str:
     """A page made from a template of this package.
 
-    The template has `$page_style` at the head of its style, and `$figures_style` where it has figures; its
-    content security policy names `$style_hash`, and `$script_hash` where it has a script.
+    The template has `$page_style` at the head of its style, and `$figures_style`, `$confusion_style` and
+    `$curves_style` where it has such things; its content security policy names `$style_hash`, and
+    `$script_hash` where it has a script.
 
     Args:
         template_name: its file name.

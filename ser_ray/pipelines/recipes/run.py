@@ -1,0 +1,162 @@
+"""Running a recipe: preparations, features, then folds, seeds and variants as parallel tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ser_ray.corpora.splits import Fold, split
+from ser_ray.models import family
+from ser_ray.models.learner import placed
+from ser_ray.models.normaliser import normalised
+from ser_ray.models.training import Trained, epochs_of, fits_of
+from ser_ray.pipelines.candidates import Candidate
+from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.dataset import Dataset
+from ser_ray.pipelines.parallel import Epochs, parallel_map
+from ser_ray.pipelines.recipes.figures import Outcome, outcome_of
+from ser_ray.pipelines.recipes.material import Material, materials_of
+from ser_ray.pipelines.recipes.outputs import Measured
+from ser_ray.pipelines.recipes.preparation import prepared
+from ser_ray.pipelines.recipes.request import RecipeRequest, candidate_of, checked, chosen_rows
+from ser_ray.pipelines.recipes.results import Piece, Result, read_results, write_result
+from ser_ray.pipelines.request import keep_request
+from ser_ray.pipelines.train import learn
+from ser_ray.recipes import Recipe
+
+
+def run_recipe(
+    asked: Recipe,
+    request: RecipeRequest,
+    manifest: pa.Table,
+    store: str,
+    out: str,
+    progress: Progress = quiet,
+    anew: bool = False,
+) -> Outcome:
+    """Run a recipe, or go on with one that was broken off: fits whose files are there are not made again.
+
+    Args:
+        asked: the recipe.
+        request: how.
+        manifest: the corpus.
+        store: feature store; what it lacks is extracted first.
+        out: folder of the results.
+        progress: told how far it is.
+        anew: delete what `out` holds first.
+
+    Raises:
+        UnknownName, UsageError: a request that does not fit the recipe.
+        BadManifest: the corpus lacks an emotion that the recipe wants, or cannot be divided.
+        OutputConflict: `out` holds the results of another request.
+        RunFailed: the cluster broke off, or a fit failed.
+    """
+    protocols, variants = checked(request, asked)
+    rows = chosen_rows(request, asked, manifest)
+    connect()
+    keep_request(asdict(request), rows, out, "a recipe", anew)
+    began = time.monotonic()
+    made = prepared(asked, variants, request, rows, store, out, progress)
+    candidates = {v.name: candidate_of(v, request, {n: m.place for n, m in made.items()}) for v in variants}
+    materials = materials_of(variants, candidates, rows, store, progress)
+    folds = {
+        (protocol, seed): {
+            v.name: split(protocol, materials[v.name].data.rows, seed, request.folds) for v in variants
+        }
+        for protocol in protocols
+        for seed in range(request.seeds)
+    }
+    pieces = [
+        (Piece(protocol, seed, fold.name, name), fold)
+        for (protocol, seed), divided in folds.items()
+        for name, its in divided.items()
+        for fold in its
+    ]
+    done = read_results([piece for piece, _ in pieces], out)
+    todo = [(piece, fold) for piece, fold in pieces if piece not in done]
+    inner = {v.name: request.inner_folds if v.name in asked.fused else 0 for v in variants}
+    _fit(todo, candidates, materials, inner, out, progress)
+    results = read_results([piece for piece, _ in pieces], out)
+    measured = Measured(asked, request, variants, candidates, materials, folds, results, made)
+    outcome = outcome_of(measured, time.monotonic() - began)
+    outcome.save(out)
+    return outcome
+
+
+def _fit(
+    todo: Sequence[tuple[Piece, Fold]],
+    candidates: Mapping[str, Candidate],
+    materials: Mapping[str, Material],
+    inner: Mapping[str, int],
+    out: str,
+    progress: Progress,
+) -> None:
+    """Make all fits, the dearest kinds first, and write what they give."""
+    kinds = {name: family(candidate.family) for name, candidate in candidates.items()}
+    each = {
+        name: epochs_of(kinds[name], c.settings) * fits_of(kinds[name], c.settings, inner[name])
+        for name, c in candidates.items()
+    }
+    epochs = Epochs(sum(each[piece.variant] for piece, _ in todo), progress)
+    run = _Fits(dict(candidates), dict(materials), dict(inner), out, epochs.tell)
+    todo = sorted(todo, key=lambda item: -each[item[0].variant])
+    for _ in parallel_map(run, todo, lambda item: kinds[item[0].variant].deep, epochs.show):
+        pass
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """What each task does."""
+
+    candidates: Mapping[str, Candidate]
+    materials: Mapping[str, Material]
+    inner: Mapping[str, int]
+    out: str
+    tell: Callable[..., None]
+
+    def __call__(self, item: tuple[Piece, Fold]) -> None:
+        piece, fold = item
+        member, data = self.candidates[piece.variant], self.materials[piece.variant].loaded()
+        began = time.monotonic()
+        trained = learn(
+            family(member.family),
+            member.settings,
+            data,
+            fold.train,
+            member.normalisation,
+            piece.seed,
+            map,
+            self.inner[piece.variant],
+            self.tell,
+        )
+        fitted = time.monotonic()
+        X, voices = data.X[fold.test], None if data.voices is None else data.voices[fold.test]
+        p = trained.predict_proba(X, voices)
+        ended = time.monotonic()
+        predicted = fold.train[trained.predicted]
+        result = Result(
+            tested=data.rows["id"].take(pa.array(fold.test)).to_pylist(),
+            p=p.tolist(),
+            parts={name: values.tolist() for name, values in _parts(trained, X, voices, data).items()},
+            predicted=data.rows["id"].take(pa.array(predicted)).to_pylist(),
+            out_of_fold=trained.out_of_fold.tolist(),
+            findings=dict(getattr(trained.classifier, "findings_", {})),
+            fit_s=fitted - began,
+            predict_s=ended - fitted,
+            curve=list(getattr(trained.classifier, "curve", [])),
+        )
+        write_result(result, piece, self.out)
+
+
+def _parts(trained: Trained, X: np.ndarray, voices: Any, data: Dataset) -> dict[str, np.ndarray]:
+    """Probabilities by the parts of a classifier that has any: those that its `parts(X)` gives."""
+    tell = getattr(trained.classifier, "parts", None)
+    if tell is None:
+        return {}
+    said = tell(normalised(trained.normaliser, X, voices))
+    return {name: placed(p, trained.classifier.classes_, len(data.labels)) for name, p in said.items()}
