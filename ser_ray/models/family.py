@@ -56,7 +56,7 @@ class Tunable:
             raise UsageError(
                 f"{self.name} has no setting {unknown[0]!r}. It has: {', '.join(self.defaults)}."
             )
-        return {**self.defaults, **{k: _like(self.defaults[k], v, k) for k, v in given.items()}}
+        return {**self.defaults, **{k: like(self.defaults[k], v, k) for k, v in given.items()}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,12 @@ class Family(Tunable):
     grow: Grow | None = None
 
 
-def _like(default: Any, value: Any, name: str) -> Any:
+def like(default: Any, value: Any, name: str) -> Any:
+    """`value`, which may be a text, as the type of `default`.
+
+    Raises:
+        UsageError: it is none.
+    """
     if isinstance(default, str) and isinstance(value, int | float):
         return value
     try:

@@ -24,8 +24,8 @@ RECIPE = Recipe(
     flagship=OOF,
     claims=(
         *(
-            Claim(says=f"The regression beats the CNN on {tower}", better=OOF, worse=f"{OOF}{PART}{tower}")
-            for tower in TOWERS
+            Claim(says=f"The regression beats the CNN on {tower}", better=OOF, worse=f"{OOF}{PART}tower {k}")
+            for k, tower in enumerate(TOWERS, 1)
         ),
         Claim(says="The regression beats a soft vote of the four", better=OOF, worse=SOFT),
         Claim(says="Out-of-fold logits beat those of the training utterances", better=OOF, worse=TRAIN),

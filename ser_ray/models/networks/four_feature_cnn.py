@@ -105,6 +105,12 @@ class FourFeatureClassifier:
         """The mean of the towers' probabilities [rows, classes]."""
         return np.asarray(self.tower_probabilities(X).mean(axis=0))
 
+    def parts(self, X: Any) -> dict[str, np.ndarray]:
+        """Probabilities by each tower alone and by their soft vote [rows, classes]."""
+        alone = self.tower_probabilities(X)
+        towers = {f"tower {number}": p for number, p in enumerate(alone, 1)}
+        return {**towers, "soft vote": np.asarray(alone.mean(axis=0))}
+
     @property
     def curve(self) -> list[dict[str, float]]:
         """Figures of each epoch of each tower, numbered from 0."""

@@ -2,7 +2,8 @@
 
 System 8. Each branch says what it takes a picture for, e = Linear(512 -> classes). A latent H of both
 branches, of as many columns, is compared with what each says, and the softmax of the two similarities
-tells how much each of them counts: logits = a_mel e_mel + a_mfcc e_mfcc.
+tells how much each of them counts: logits = a_mel e_mel + a_mfcc e_mfcc. What it is compared with: the mean
+of what both say (`weighting=mean`), and a linear layer on it (`regression`).
 
 The first blocks of each branch keep what they learned on ImageNet, the others are tuned with a lower
 learning rate than the linear layers. The picture of the MFCC brings each coefficient to 0..1 by itself,
@@ -33,6 +34,7 @@ from ser_ray.models.networks.vgg import (
 )
 
 LATENTS, SIMILARITIES = ("concatenation", "sum"), ("dot", "scaled", "cosine")
+WEIGHTINGS = ("attention", "mean", "regression")
 ROOM = 16 * 224  # rows of pictures that pass through a branch at once
 FROZEN = "frozen_layers"  # setting of a saved network, whose weights come with it
 
@@ -49,6 +51,7 @@ class VggAttention(PartlyFrozen):
         similarity: of H and what a branch says: "dot", "scaled" (by the root of the columns) or "cosine".
         frozen: layers of each branch that keep their weights.
         vgg_rate: learning rate of the other layers, as a share of that of the linear layers.
+        weighting: how what the branches say is joined: by "attention", their "mean", or a "regression".
 
     Attributes:
         rebuilt_with: settings under which the same network is built without any weights from outside.
@@ -64,12 +67,17 @@ class VggAttention(PartlyFrozen):
         similarity: str,
         frozen: int,
         vgg_rate: float,
+        weighting: str = "attention",
     ) -> None:
         super().__init__()
         self.mel, self.mfcc = VggBranch(mel), VggBranch(mfcc)
         self.mel_says, self.mfcc_says = nn.Linear(columns, classes), nn.Linear(columns, classes)
         self.side_by_side = one_of("latent", latent, LATENTS) == "concatenation"
-        self.latent = nn.Linear(columns * (2 if self.side_by_side else 1), classes)
+        self.weighting = one_of("weighting", weighting, WEIGHTINGS)
+        if weighting == "attention":
+            self.latent = nn.Linear(columns * (2 if self.side_by_side else 1), classes)
+        elif weighting == "regression":
+            self.regression = nn.Linear(2 * classes, classes)
         self.similarity, self.vgg_rate = one_of("similarity", similarity, SIMILARITIES), vgg_rate
         self.freeze(*[*mel][:frozen], *[*mfcc][:frozen])
         self.rebuilt_with: Mapping[str, Any] = {FROZEN: frozen}
@@ -77,10 +85,13 @@ class VggAttention(PartlyFrozen):
     def forward(self, inputs: Inputs) -> Tensor:
         """Two inputs [batch, rows, columns, 3] -> logits [batch, classes]."""
         says, attention = self._said(inputs)
+        if self.weighting == "regression":
+            joined: Tensor = self.regression(says.flatten(1))
+            return joined
         return (attention.unsqueeze(2) * says).sum(1)
 
     def attention(self, inputs: Inputs) -> Tensor:
-        """How much each branch counts, mel and MFCC: [batch, 2], one in sum."""
+        """How much each branch counts, mel and MFCC: [batch, 2], one in sum; by half without attention."""
         return self._said(inputs)[1]
 
     def rate_scales(self) -> dict[str, float]:
@@ -91,6 +102,8 @@ class VggAttention(PartlyFrozen):
         """What each branch says [batch, 2, classes], and the attention [batch, 2]."""
         mel, mfcc = _seen(self.mel, inputs[0]), _seen(self.mfcc, inputs[1])
         says = torch.stack([self.mel_says(mel), self.mfcc_says(mfcc)], dim=1)
+        if self.weighting != "attention":
+            return says, says.new_full((len(says), 2), 0.5)
         latent: Tensor = self.latent(torch.cat([mel, mfcc], dim=1) if self.side_by_side else mel + mfcc)
         return says, torch.softmax(self._similarity(latent, says).float(), dim=1)
 
@@ -125,6 +138,7 @@ def _build(shapes: Sequence[Shape], classes: int, settings: Mapping[str, Any]) -
         similarity=settings["similarity"],
         frozen=settings.get(FROZEN, BLOCK_ENDS[blocks] if weights else 0),
         vgg_rate=settings["vgg_rate"],
+        weighting=settings["weighting"],
     )
 
 
@@ -138,6 +152,7 @@ NETWORKS: tuple[NetworkKind, ...] = (
             "frozen_blocks": 3,
             "latent": "concatenation",
             "similarity": "dot",
+            "weighting": "attention",
             "vgg_rate": 0.01,  # of 1e-3
             "standardise": False,
             "weight_decay": 0.0,  # AdamW without it is Adam

@@ -98,8 +98,8 @@ class Outcome:
         storage.write_json(storage.join(uri, RECIPE), self.to_dict())
 
 
-def outcome_of(measured: Measured, wall_s: float) -> Outcome:
-    """The figures of everything that was fitted."""
+def outcome_of(measured: Measured, models: Mapping[str, str], wall_s: float) -> Outcome:
+    """The figures of everything that was fitted; `models` says where models of the whole corpus are."""
     asked, recorded = measured.asked, measured.recorded
     protocols = list(dict.fromkeys(protocol for protocol, _ in measured.folds))
     card = {
@@ -125,6 +125,7 @@ def outcome_of(measured: Measured, wall_s: float) -> Outcome:
         "prepared": {name: made.to_dict() for name, made in measured.made.items()},
         "published": [asdict(each) for each in asked.published],
         "differences": list(asked.differences),
+        "models": dict(models),
         "wall_s": round(wall_s, 1),
         "versions": versions(),
     }

@@ -63,4 +63,4 @@ class RecipeJob(Job):
         )
         connect(self.address)
         store = self.store or storage.join(self.out, "store")
-        return run_recipe(asked, request, manifest, store, self.out, progress, self.overwrite)
+        return run_recipe(asked, request, manifest, store, self.out, progress, self.models, self.overwrite)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ser_ray import features
 from ser_ray.corpora.manifest import labelled, originals
 from ser_ray.corpora.splits import check_protocol
 from ser_ray.errors import BadManifest, UnknownName, UsageError
+from ser_ray.features import Feature
 from ser_ray.models import family
 from ser_ray.models import normalisation as normalisations
+from ser_ray.models.family import like
+from ser_ray.models.model import check_features
+from ser_ray.models.space import FEATURE
 from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.dataset import chosen_features
 from ser_ray.recipes import RECIPES, Recipe, Variant
@@ -31,8 +36,8 @@ class RecipeRequest:
         folds: for protocols that divide into a number of parts.
         seeds: of folds and models: 0, 1, and so on, so many.
         variants: only these; all of them where none is named.
-        settings: hyperparameters in place of the variants' own: `NAME` for all families that have it, or
-            `VARIANT.NAME` for one.
+        settings: hyperparameters in place of the variants' own: `NAME` for all that have it, or
+            `VARIANT.NAME` for one; parameters of features as `feature.NAME`.
         emotions: only these; `all` of the corpus; none: those that the paper used.
         inner_folds: of the variants that are fused, to calibrate and fuse by.
         sounds: manifest of sound events, for recipes that learn from them first; synthetic ones without.
@@ -108,15 +113,30 @@ def candidate_of(variant: Variant, request: RecipeRequest, made: Mapping[str, st
         made: what the preparations of the recipe made, by their names.
     """
     own = {name: _filled(value, made) for name, value in variant.settings.items()}
-    settings = family(variant.family).settings({**own, **_given(variant, request.settings)})
-    specs = [_filled(spec, made) for spec in variant.features]
-    chosen = chosen_features(variant.family, specs)
-    return Candidate(variant.family, settings, chosen, normalisations.get(variant.normalise))
+    chosen = chosen_features(variant.family, [_filled(spec, made) for spec in variant.features])
+    given = _given(variant, request.settings)
+    of_features = {n.removeprefix(FEATURE): given.pop(n) for n in list(given) if n.startswith(FEATURE)}
+    settings = family(variant.family).settings({**own, **given})
+    chosen = tuple(_changed(feature, of_features) for feature in chosen)
+    return Candidate(
+        variant.family,
+        settings,
+        check_features(variant.family, chosen),
+        normalisations.get(variant.normalise),
+    )
+
+
+def _changed(feature: Feature, parameters: Mapping[str, Any]) -> Feature:
+    """A feature with other parameters, those that it has."""
+    own = {n: like(getattr(feature, n), v, FEATURE + n) for n, v in parameters.items() if hasattr(feature, n)}
+    return feature.changed(**own) if own else feature
 
 
 def _given(variant: Variant, settings: Mapping[str, Any], names: bool = False) -> dict[str, Any]:
     """Of the given settings those for a variant; with `names` by the names under which they were given."""
-    known = family(variant.family).defaults
+    known = {*family(variant.family).defaults}
+    specs = variant.features or family(variant.family).features
+    known |= {FEATURE + f.name for spec in specs if "{" not in spec for f in fields(features.get(spec))}
     mine = {name: name for name in settings if name in known}
     own = {name.removeprefix(f"{variant.name}."): name for name in settings}
     mine |= {name: given for name, given in own.items() if name != given and name in known}

@@ -21,6 +21,7 @@ from ser_ray.pipelines.dataset import Dataset
 from ser_ray.pipelines.parallel import Epochs, parallel_map
 from ser_ray.pipelines.recipes.figures import Outcome, outcome_of
 from ser_ray.pipelines.recipes.material import Material, materials_of
+from ser_ray.pipelines.recipes.models import save_models
 from ser_ray.pipelines.recipes.outputs import Measured
 from ser_ray.pipelines.recipes.preparation import prepared
 from ser_ray.pipelines.recipes.request import RecipeRequest, candidate_of, checked, chosen_rows
@@ -37,6 +38,7 @@ def run_recipe(
     store: str,
     out: str,
     progress: Progress = quiet,
+    models: bool = False,
     anew: bool = False,
 ) -> Outcome:
     """Run a recipe, or go on with one that was broken off: fits whose files are there are not made again.
@@ -48,6 +50,7 @@ def run_recipe(
         store: feature store; what it lacks is extracted first.
         out: folder of the results.
         progress: told how far it is.
+        models: train each variant on all of the corpus too.
         anew: delete what `out` holds first.
 
     Raises:
@@ -82,8 +85,9 @@ def run_recipe(
     inner = {v.name: request.inner_folds if v.name in asked.fused else 0 for v in variants}
     _fit(todo, candidates, materials, inner, out, progress)
     results = read_results([piece for piece, _ in pieces], out)
+    places = save_models(variants, candidates, rows, store, out, progress) if models else {}
     measured = Measured(asked, request, variants, candidates, materials, folds, results, made)
-    outcome = outcome_of(measured, time.monotonic() - began)
+    outcome = outcome_of(measured, places, time.monotonic() - began)
     outcome.save(out)
     return outcome
 
