@@ -72,11 +72,14 @@ def checked(request: RecipeRequest, asked: Recipe) -> tuple[tuple[str, ...], tup
             raise UnknownName("variant", name, known)
     chosen = tuple(known[name] for name in request.variants or known)
     for name in request.settings:
-        if not any(name in _given(variant, request.settings, names=True) for variant in chosen):
+        if not any(name in _given(variant, request.settings, names=True) for variant in asked.variants):
             raise UsageError(
                 f"no variant of {asked.name} has a setting {name!r}; see ser-ray train --list. "
-                f"Variants: {', '.join(v.name for v in chosen)}."
+                f"Variants: {', '.join(known)}."
             )
+    for variant in chosen:
+        given = _given(variant, request.settings)
+        family(variant.family).settings({n: v for n, v in given.items() if not n.startswith(FEATURE)})
     if asked.fused and request.inner_folds < 1:
         raise UsageError(f"{asked.name} fuses by inner folds: ask for 1 or more.")
     return protocols, chosen
