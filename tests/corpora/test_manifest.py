@@ -165,5 +165,5 @@ def test_another_label_is_learned_in_place_of_the_emotion():
     assert labelled(table, "training")["id"].to_pylist() == ["b", "d"]
     with pytest.raises(BadManifest, match="at least two classes in raw_label; this manifest has 1 labelled"):
         labelled(table.slice(0, 1), "training", "raw_label")
-    with pytest.raises(UsageError, match="label='speaker' cannot be learned.*emotion, raw_label"):
+    with pytest.raises(UsageError, match=r"label='speaker' cannot be learned.*emotion, raw_label"):
         labelled(table, "training", "speaker")
