@@ -78,7 +78,7 @@ def _siren(time: Array, rng: Rng) -> Array:
     """A tone with overtones whose pitch swings up and down."""
     swing = rng.uniform(0.3, 0.6) * np.sin(2 * np.pi * rng.uniform(0.6, 1.6) * time + rng.uniform(0, 6.28))
     hz = _octaves(rng, 500, 1100) * 2**swing
-    return _tone(hz, time) + 0.5 * _tone(2 * hz, time) + 0.25 * _tone(3 * hz, time)
+    return np.asarray(_tone(hz, time) + 0.5 * _tone(2 * hz, time) + 0.25 * _tone(3 * hz, time))
 
 
 def _bell(time: Array, rng: Rng) -> Array:
@@ -147,7 +147,7 @@ def _wind(time: Array, rng: Rng) -> Array:
         lambda hz: np.exp(-0.5 * (np.log2(np.maximum(hz, 1.0) / centre) / width) ** 2),
     )
     gusts = np.sin(2 * np.pi * rng.uniform(0.3, 0.8) * time + rng.uniform(0, 6.28))
-    return noise * _amplitude(8.0 * gusts)
+    return np.asarray(noise * _amplitude(8.0 * gusts))
 
 
 SOUNDS: dict[str, Callable[[Array, Rng], Array]] = {
@@ -170,18 +170,18 @@ def _glides(time: Array, rng: Rng, octaves: float) -> Array:
     """Tones that glide by so many octaves, their middle at any pitch."""
     place = (time / rng.uniform(0.3, 0.7) + rng.random()) % 1.0
     hz = _octaves(rng, 700, 1400) * 2.0 ** (octaves * (place - 0.5))
-    return _tone(hz, time) * np.sin(np.pi * place) ** 0.5
+    return np.asarray(_tone(hz, time) * np.sin(np.pi * place) ** 0.5)
 
 
 def _tone(hz: float | Array, time: Array) -> Array:
     """A sine of a frequency that may change with time."""
-    return np.sin(2 * np.pi * np.cumsum(np.broadcast_to(hz, time.shape)) / RATE)
+    return np.asarray(np.sin(2 * np.pi * np.cumsum(np.broadcast_to(hz, time.shape)) / RATE))
 
 
 def _gate(time: Array, period_s: float, share: float) -> Array:
     """On for a share of each period, with soft edges of 5 ms."""
     place = time % period_s
-    return np.clip(np.minimum(place, share * period_s - place) / EDGE_S, 0.0, 1.0)
+    return np.asarray(np.clip(np.minimum(place, share * period_s - place) / EDGE_S, 0.0, 1.0))
 
 
 def _moments(time: Array, period_s: float, astray: float, rng: Rng) -> Array:
