@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -93,6 +93,10 @@ def train(
     band: Band = None,
     settings: Settings = None,
     normalise: Normalise = "none",
+    label: Annotated[
+        Literal["emotion", "raw_label"],
+        typer.Option(help="What it learns: emotions, or the corpus's own labels, such as classes of sounds."),
+    ] = "emotion",
     seed: Seed = 0,
     inner_folds: InnerFolds = 5,
     workers: Annotated[
@@ -142,6 +146,7 @@ def train(
         checkpoints=checkpoints,
         stream=stream,
         log=log,
+        label=label,
         overwrite=overwrite,
         address=address,
     )
@@ -150,10 +155,10 @@ def train(
     if as_json:
         return print_json(done)
     low, high = done["ua_interval"]
-    learned = done["trained_on"]
+    learned, what = done["trained_on"], "emotions" if label == "emotion" else "classes"
     console.print(
         f"{family}: UA {100 * done['metrics']['ua']:.1f} [{100 * low:.1f}, {100 * high:.1f}], "
-        f"{done['metrics']['protocol']}; {learned['utterances']} utterances, {len(done['labels'])} emotions, "
+        f"{done['metrics']['protocol']}; {learned['utterances']} utterances, {len(done['labels'])} {what}, "
         f"{done['band']} band -> {done['model']}"
     )
     for kind, count in learned["left_out"].items():

@@ -15,6 +15,8 @@ from ser_ray.audio.augmentation import parse
 from ser_ray.corpora.labels import EMOTIONS
 from ser_ray.errors import BadManifest, StorageFailed, UsageError
 
+EMOTION, RAW_LABEL = LABELS = ("emotion", "raw_label")  # columns whose values can be learned
+SOUNDS = " Its raw_label has {} classes, which ser-ray train learns with --label raw_label."
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),  # stable and unique
@@ -25,7 +27,7 @@ SCHEMA = pa.schema(
         pa.field("corpus", pa.string()),
         pa.field("speaker", pa.string()),
         pa.field("emotion", pa.string()),  # a word of labels.EMOTIONS
-        pa.field("raw_label", pa.string()),
+        pa.field("raw_label", pa.string()),  # the corpus's own word for it; of a sound, what it is
         pa.field("language", pa.string()),
         pa.field("gender", pa.string()),
         pa.field("session", pa.string()),
@@ -100,16 +102,30 @@ def validate(table: pa.Table) -> pa.Table:
     return result
 
 
-def labelled(table: pa.Table, why: str) -> pa.Table:
-    """The rows that have an emotion.
+def labelled(table: pa.Table, why: str, label: str = EMOTION) -> pa.Table:
+    """The rows that have a label, with the label as their `emotion`.
+
+    Args:
+        table: a manifest.
+        why: what needs them.
+        label: `emotion`, or `raw_label`: the corpus's own words, such as the classes of sounds.
 
     Raises:
-        BadManifest: fewer than two emotions are there; `why` says what needs them.
+        UsageError: another label.
+        BadManifest: fewer than two different ones are there.
     """
-    rows = table.filter(pc.is_valid(table["emotion"]))
-    if len(set(rows["emotion"].to_pylist())) < 2:
+    if label not in LABELS:
+        raise UsageError(f"label={label!r} cannot be learned. Set it to one of: {', '.join(LABELS)}.")
+    raw = set(table[RAW_LABEL].to_pylist()) - {None}
+    if label != EMOTION:
+        place = table.schema.get_field_index(EMOTION)
+        table = table.set_column(place, table.schema.field(EMOTION), table[label])
+    rows = table.filter(pc.is_valid(table[EMOTION]))
+    if len(set(rows[EMOTION].to_pylist())) < 2:
+        what = "emotions" if label == EMOTION else f"classes in {label}"
         raise BadManifest(
-            f"{why} needs utterances of at least two emotions; this manifest has {len(rows)} labelled."
+            f"{why} needs utterances of at least two {what}; this manifest has {len(rows)} labelled."
+            + (SOUNDS.format(len(raw)) if len(raw) > 1 and not len(rows) else "")
         )
     return rows
 

@@ -45,29 +45,31 @@ def make_corpus(
     for emotion in emotions:
         if emotion not in EXPRESSIONS:
             raise UnknownName("emotion to synthesise", emotion, EXPRESSIONS)
-    sentences = [draw_sentence(_seed(seed, 0, number)) for number in range(per_emotion)]
+    sentences = [draw_sentence(seed_of(seed, 0, number)) for number in range(per_emotion)]
     rows = []
     for number in range(speakers):
         gender = ("female", "male")[number % 2]
-        voice = draw_voice(gender, _seed(seed, 1, number))
+        voice = draw_voice(gender, seed_of(seed, 1, number))
         for emotion in emotions:
             for text, sentence in enumerate(sentences):
                 speaker = f"speaker{number + 1:02d}"
                 name = f"{speaker}-{emotion}-{text + 1:02d}"
                 uri = storage.join(storage.absolute(folder), f"{name}.wav")
-                drawn = _seed(seed, 2, number, list(EXPRESSIONS).index(emotion), text)
-                storage.write_bytes(uri, _wav(synthesize(voice, emotion, drawn, sentence)))
+                drawn = seed_of(seed, 2, number, list(EXPRESSIONS).index(emotion), text)
+                storage.write_bytes(uri, wav(synthesize(voice, emotion, drawn, sentence)))
                 row = {"id": f"synthetic/{name}", "uri": uri, "corpus": "synthetic", "speaker": speaker}
                 row |= {"emotion": emotion, "raw_label": emotion, "gender": gender, "text_id": sentence}
                 rows.append(row)
     return from_rows(rows)
 
 
-def _seed(*path: int) -> int:
+def seed_of(*path: int) -> int:
+    """The seed of what a path of numbers leads to."""
     return int(np.random.SeedSequence(path).generate_state(1)[0])
 
 
-def _wav(wave: np.ndarray) -> bytes:
+def wav(wave: np.ndarray) -> bytes:
+    """A wave [samples] at `synthesis.RATE` as a WAV file, PCM16."""
     buffer = io.BytesIO()
     sf.write(buffer, wave, RATE, "PCM_16", format="WAV")
     return buffer.getvalue()

@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ser_ray.errors import UsageError
+
+if TYPE_CHECKING:
+    from ser_ray.models.model import Model
 
 
 class Classifier(Protocol):
@@ -76,6 +79,7 @@ class Family(Tunable):
         networks: how many of `epochs` epochs at most are trained in one fit.
         stage: the setting that counts what a fit adds step by step, `epochs` or `trees`, where it has `grow`.
         grow: trains step by step.
+        source: hyperparameters -> the saved model that it starts from, or None; see `model.check_source`.
     """
 
     summary: str
@@ -88,6 +92,7 @@ class Family(Tunable):
     networks: int = 0
     stage: str = ""
     grow: Grow | None = None
+    source: Callable[[Mapping[str, Any]], Model | None] | None = None
 
 
 def like(default: Any, value: Any, name: str) -> Any:

@@ -22,10 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ser_ray import features, storage
+from ser_ray.corpora.manifest import EMOTION
 from ser_ray.errors import BadModel, SerRayError, UsageError
 from ser_ray.features import Feature
 from ser_ray.models.calibration import Calibration
-from ser_ray.models.family import Classifier
+from ser_ray.models.family import Classifier, Family
 from ser_ray.models.learner import spread
 from ser_ray.models.normalisation import read_normaliser, write_normaliser
 from ser_ray.models.normaliser import Groups, Normalisation, Normaliser, normalised
@@ -79,6 +80,11 @@ class Model:
         return self.features[0].band
 
     @property
+    def label(self) -> str:
+        """The column of the manifest that it learned, `emotion` or `raw_label`."""
+        return str(self.card.get("label", EMOTION))
+
+    @property
     def normalisation(self) -> Normalisation | None:
         """What is done to its features first; None: nothing."""
         return self.normaliser.specification if self.normaliser else None
@@ -113,6 +119,40 @@ def check_features(family_name: str, chosen: tuple[Feature, ...]) -> tuple[Featu
             f"{family_name} reads vectors; {others[0]} gives frames or images. Use mfcc_stats, or a network."
         )
     return chosen
+
+
+def check_source(
+    kind: Family,
+    settings: Mapping[str, Any],
+    chosen: tuple[Feature, ...],
+    normalisation: Normalisation | None,
+) -> None:
+    """Refuse to start from a saved model that reads something else.
+
+    Args:
+        kind: what is trained.
+        settings: all its hyperparameters.
+        chosen: the features that it is to read.
+        normalisation: of these features.
+
+    Raises:
+        UsageError: the features differ, or a normalisation stands before the standardisation.
+        MissingInput, BadModel: the saved model is not there, or corrupt.
+    """
+    source = kind.source(settings) if kind.source else None
+    if source is None:
+        return
+    if [f.fingerprint for f in source.features] != [f.fingerprint for f in chosen]:
+        theirs, ours = (", ".join(f.spec for f in each) for each in (source.features, chosen))
+        raise UsageError(
+            f"{kind.name} is to start from a model that reads {theirs}, and to read {ours} itself. Give it "
+            "the same --feature and --band, or train the source anew."
+        )
+    if normalisation or source.normalisation:
+        raise UsageError(
+            f"{kind.name} keeps the standardisation of the model that it starts from. Train both without "
+            "--normalise."
+        )
 
 
 def save_model(model: Model, uri: str) -> None:

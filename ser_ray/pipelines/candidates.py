@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from ser_ray import storage
+from ser_ray.corpora.manifest import EMOTION, labelled
 from ser_ray.errors import MissingInput, UsageError
 from ser_ray.features import Band, Feature
 from ser_ray.fusion import load_ensemble
-from ser_ray.models import FAMILIES, Model, family
+from ser_ray.models import FAMILIES, Model, check_source, family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.normalisation import NONE
 from ser_ray.models.normaliser import Normalisation
@@ -19,17 +22,18 @@ from ser_ray.pipelines.dataset import chosen_features
 
 @dataclass(frozen=True)
 class Candidate:
-    """One member to be evaluated: a family with its settings and features."""
+    """One member to be evaluated: a family with its settings and features, and what it learns."""
 
     family: str
     settings: Mapping[str, Any]
     features: tuple[Feature, ...]
     normalisation: Normalisation | None = None
+    label: str = EMOTION
 
     @classmethod
     def of(cls, model: Model) -> Candidate:
         """What a saved model was made by."""
-        return cls(model.family, model.settings, model.features, model.normalisation)
+        return cls(model.family, model.settings, model.features, model.normalisation, model.label)
 
 
 def candidates_of(
@@ -66,7 +70,7 @@ def candidates_of(
     for name in given:
         if not any(name in kind.defaults for kind in kinds.values()):
             raise UsageError(f"none of {', '.join(names)} has a setting {name!r}; see ser-ray train --list.")
-    return {
+    members = {
         n: Candidate(
             n,
             kind.settings({k: v for k, v in given.items() if k in kind.defaults}),
@@ -75,6 +79,9 @@ def candidates_of(
         )
         for n, kind in kinds.items()
     }
+    for name, kind in kinds.items():
+        check_source(kind, members[name].settings, members[name].features, normalisation)
+    return members
 
 
 def check_unchanged(
@@ -86,3 +93,16 @@ def check_unchanged(
             "a saved model has its own features, band, normalisation and settings; leave out --feature, "
             "--band, --normalise and --set."
         )
+
+
+def labelled_for(candidates: Mapping[str, Candidate], manifest: pa.Table) -> pa.Table:
+    """The rows that have what the members learn; see `corpora.manifest.labelled`.
+
+    Raises:
+        UsageError: some learn emotions, and others do not.
+        BadManifest: fewer than two labels are there.
+    """
+    labels = {member.label for member in candidates.values()}
+    if len(labels) > 1:
+        raise UsageError(f"some members learned {' and others '.join(sorted(labels))}. Evaluate them apart.")
+    return labelled(manifest, "evaluation", *labels)

@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 
 from ser_ray import storage
 from ser_ray.corpora.audit import Audit, Crossing, audit, conclude
-from ser_ray.corpora.manifest import labelled
 from ser_ray.corpora.splits import Fold, check_protocol, split
 from ser_ray.errors import BadManifest
 from ser_ray.evaluation import Report, measure
@@ -29,7 +28,7 @@ from ser_ray.fusion import RULES, STACKING, Ensemble, fit_fusion
 from ser_ray.models import family
 from ser_ray.models.normaliser import TRANSDUCTIVE
 from ser_ray.models.training import INNER_FOLDS, epochs_of, fits_of
-from ser_ray.pipelines.candidates import Candidate
+from ser_ray.pipelines.candidates import Candidate, labelled_for
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.dataset import Dataset, Utterances, check_normalisation, load_dataset
 from ser_ray.pipelines.parallel import Epochs, parallel_map
@@ -155,14 +154,14 @@ def evaluate_unseen(
         BadManifest: an utterance was in the training set, or no label is known to the model.
     """
     connect()
-    recorded = manifest.filter(pc.is_null(manifest["source_id"]))
+    candidates = {n: Candidate.of(m) for n, m in ensemble.members.items()}
+    recorded = labelled_for(candidates, manifest.filter(pc.is_null(manifest["source_id"])))
     known = recorded.filter(pc.is_in(recorded["emotion"], value_set=pa.array(ensemble.labels)))
     heard = {i for m in ensemble.members.values() for i in m.out_of_fold.ids} & set(known["id"].to_pylist())
     if heard:
         raise BadManifest(
             f"{len(heard)} of these utterances trained the model, such as {min(heard)}. Use --protocol loso."
         )
-    candidates = {n: Candidate.of(m) for n, m in ensemble.members.items()}
     data = datasets_of(candidates, known, store, progress)
     first = next(iter(data.values()))
     members = {n: m.predict_proba(data[n].X, data[n].voices) for n, m in ensemble.members.items()}
@@ -192,7 +191,7 @@ def datasets_of(
     candidates: Mapping[str, Candidate], manifest: pa.Table, store: str, progress: Progress
 ) -> dict[str, Dataset]:
     """One dataset for each member, all of the same rows."""
-    rows = labelled(manifest, "evaluation")
+    rows = labelled_for(candidates, manifest)
     loaded: dict[tuple[Feature, ...], Dataset] = {}
     for member in candidates.values():
         check_normalisation(member.normalisation, member.features, rows)

@@ -71,6 +71,7 @@ class TrainJob(Job):
     checkpoints: str | None = None  # of the workers; None: OUT.checkpoints
     stream: bool | None = None  # None: where the features take too much memory
     log: str | None = None  # tensorboard:FOLDER or mlflow:URI
+    label: Literal["emotion", "raw_label"] = "emotion"  # the column that is learned
     overwrite: bool = False
 
     def work(self, progress: Progress) -> dict[str, Any]:
@@ -91,6 +92,7 @@ class TrainJob(Job):
                 self.inner_folds,
                 self._workers(),
                 track,
+                self.label,
             )
         save_model(model, self.out)
         return {

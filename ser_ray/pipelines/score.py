@@ -27,7 +27,8 @@ import ser_ray
 from ser_ray import storage
 from ser_ray.audio.band import NARROW_RATE
 from ser_ray.audio.decode import AudioReader
-from ser_ray.errors import BandMismatch, UnreadableAudio
+from ser_ray.corpora.labels import EMOTIONS
+from ser_ray.errors import BandMismatch, UnreadableAudio, UsageError
 from ser_ray.fusion import Ensemble, load_ensemble
 from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.cluster import Progress, connect, quiet, run_batches
@@ -69,6 +70,7 @@ def score(
 
     Raises:
         MissingInput, BadManifest, BadModel: the archive or the ensemble is not what it should be.
+        UsageError: the ensemble tells something else than emotions apart.
         BandMismatch: a wide-band ensemble for an archive of telephone audio.
         OutputConflict: `out` holds scores of another archive, ensemble or option.
         RunFailed: the cluster broke off, or the counts do not add up in the end.
@@ -76,6 +78,7 @@ def score(
     options = options or ScoreOptions()
     started, out = time.monotonic(), storage.absolute(out)
     loaded, fingerprint = load_ensemble(ensemble)
+    _check_labels(loaded, ensemble)
     calls, others = list_calls(archive)
     identity = {
         "archive": storage.absolute(archive),
@@ -109,6 +112,15 @@ def score(
     storage.write_json(place, run)
     metrics.complete()
     return run
+
+
+def _check_labels(ensemble: Ensemble, uri: str) -> None:
+    others = [label for label in ensemble.labels if label not in EMOTIONS]
+    if others:
+        raise UsageError(
+            f"{uri} does not tell emotions apart: it knows {', '.join(others[:3])}. Score by a model or an "
+            "ensemble that learned emotions."
+        )
 
 
 def _probe_band(calls: pa.Table) -> None:

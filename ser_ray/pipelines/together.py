@@ -150,8 +150,10 @@ class _Streamed:
         self.store, self.chosen = store, chosen
         self.plan = plan_rows(store, chosen, data.rows, data.y)
         learned, classes = self.plan.take(pa.array(train)), len(data.labels)
-        standardise, first = settings["standardise"], settings["standardise_frames"]
-        read = streamed(store, chosen, learned if standardise else learned.slice(0, 1))
+        unfitted, first = kind.build(settings, seed), settings["standardise_frames"]
+        assert isinstance(unfitted, NetworkClassifier)
+        scaling = unfitted.known_scaling()
+        read = streamed(store, chosen, learned if scaling is None else learned.slice(0, 1))
         found = corpus_moments(read, first)
         self.fit: Fit = _FitStreamed(
             kind.name,
@@ -162,7 +164,7 @@ class _Streamed:
             put((learned, self.plan.take(pa.array(held)))),
             np.bincount(data.y[train], minlength=classes),
             tuple((None, *mean.shape[bool(first) :]) for mean in found.means),
-            found.scaling if standardise else Scaling(),
+            found.scaling if scaling is None else scaling,
         )
 
     def predict(self, classifier: NetworkClassifier, rows: np.ndarray) -> np.ndarray:

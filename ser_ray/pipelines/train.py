@@ -18,11 +18,11 @@ import torch
 import xgboost
 
 import ser_ray
-from ser_ray.corpora.manifest import labelled
+from ser_ray.corpora.manifest import EMOTION, labelled
 from ser_ray.errors import UsageError
 from ser_ray.evaluation import Report, measure
 from ser_ray.features import Band
-from ser_ray.models import Model, OutOfFold, family
+from ser_ray.models import Model, OutOfFold, check_source, family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import Family
 from ser_ray.models.learner import sources_within
@@ -66,12 +66,13 @@ def train(
     inner_folds: int = INNER_FOLDS,
     workers: Workers | None = None,
     track: Tracker | None = None,
+    label: str = EMOTION,
 ) -> tuple[Model, Report]:
     """Train a family and measure it out of fold.
 
     Args:
         family_name: a name of `models.FAMILIES`.
-        manifest: utterances; those without an emotion are left out.
+        manifest: utterances; those without a label are left out.
         store: feature store; what it lacks is extracted first.
         specs: features in place of the family's own.
         band: `wide` or `telephone`; None keeps what the features say.
@@ -84,13 +85,14 @@ def train(
         workers: who trains a network together; it is measured on its held-out slice then. None: its fits
             are Ray tasks.
         track: told the figures of each epoch.
+        label: what is learned; see `corpora.manifest.labelled`.
 
     Returns:
         The model, and the report of its out-of-fold predictions (speakers apart where known).
 
     Raises:
         UnknownName, UsageError: a name, setting or feature that does not exist.
-        BadManifest: too few emotions or utterances.
+        BadManifest: too few labels or utterances.
         RunFailed: training broke off.
     """
     kind = family(family_name)
@@ -98,7 +100,9 @@ def train(
     fits = fits_of(kind, full, 1 if workers else inner_folds)
     _check(kind, full, inner_folds, workers)
     chosen, normalisation = chosen_features(family_name, specs, band), normalisations.get(normalise)
-    check_normalisation(normalisation, chosen, labelled(manifest, "training"))
+    manifest = labelled(manifest, "training", label)
+    check_normalisation(normalisation, chosen, manifest)
+    check_source(kind, full, chosen, normalisation)
     connect()
     if workers:
         check_cpus(workers, reads=bool(workers.stream))
@@ -126,7 +130,10 @@ def train(
         classifier=trained.classifier,
         calibration=trained.calibration,
         out_of_fold=OutOfFold(tested["id"].to_pylist(), tested["speaker"].to_pylist(), y, p),
-        card=_card(data, report, seed, time.monotonic() - started, normalisation, fits == 1),
+        card={
+            "label": label,
+            **_card(data, report, seed, time.monotonic() - started, normalisation, fits == 1),
+        },
         normaliser=trained.normaliser,
     )
     return model, report

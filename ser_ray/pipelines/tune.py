@@ -29,7 +29,7 @@ from ser_ray.corpora.manifest import labelled
 from ser_ray.corpora.splits import Fold, check_protocol, split
 from ser_ray.errors import UsageError
 from ser_ray.features import Band, Feature
-from ser_ray.models import family, save_model
+from ser_ray.models import check_source, family, save_model
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import Family
 from ser_ray.models.normalisation import NONE
@@ -216,8 +216,10 @@ def prepare(
     chosen = feature_variants(space, usual)
     normalisation = normalisations.get(request.normalise)
     rows = labelled(manifest, "tuning")
+    one_of_them, _ = split_settings({**space.fixed, **next(space.grid(2))})
     for features in chosen.values():
         check_normalisation(normalisation, features, rows)
+        check_source(kind, kind.settings(one_of_them), features, normalisation)
     if out is not None:
         keep_request(request, manifest, out, anew)
     connect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ser_ray import storage
+from ser_ray.corpora.labels import EMOTIONS
 from ser_ray.evaluation import Interval
 from ser_ray.evaluation.metrics import BINS as ECE_BINS
 from ser_ray.fusion import load_ensemble
@@ -58,13 +59,18 @@ def write_model_page(model_uri: str, target: str) -> None:
         "model.html",
         kind=subject.kind,
         name=html_text(subject.name),
-        labels=html_text(f"{len(subject.labels)} emotions: {', '.join(subject.labels)}"),
+        labels=html_text(f"{len(subject.labels)} {_noun(subject)}: {', '.join(subject.labels)}"),
         facts=_facts({**subject.facts, "Directory": uri, "Fingerprint": fingerprint}),
         figures=_figures(subject),
         sections=subject.before + _recognition(subject.predictions) + subject.after,
         versions=html_text(versions),
     )
     storage.write_bytes(target, page.encode())
+
+
+def _noun(subject: Subject) -> str:
+    """What its labels are: emotions, or classes of something else."""
+    return "emotions" if set(subject.labels) <= set(EMOTIONS) else "classes"
 
 
 def _facts(facts: Mapping[str, object]) -> str:
@@ -85,9 +91,9 @@ def _figures(subject: Subject) -> str:
     report = subject.predictions.report
     chance = 1 / sum(n > 0 for n in report.n)
     tiles = (
-        _tile("UA", report.ua, f"mean recall of the emotions; by chance {100 * chance:.1f} %", chance)
+        _tile("UA", report.ua, f"mean recall of the {_noun(subject)}; by chance {100 * chance:.1f} %", chance)
         + _tile("WA", report.wa, "share of all utterances that is right")
-        + _tile("Macro-F1", report.f1, "mean F1 of the emotions")
+        + _tile("Macro-F1", report.f1, f"mean F1 of the {_noun(subject)}")
         + _tile("ECE", report.ece, f"calibration error, {ECE_BINS} bins; less is better")
     )
     protocol = subject.card.metrics.protocol if subject.card.metrics else "out of fold"

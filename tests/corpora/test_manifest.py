@@ -151,3 +151,19 @@ def test_a_label_that_leads_nowhere_is_refused():
     check_targets({"A": "fear", "x": DROP})
     with pytest.raises(UsageError, match=r"--label A=feer: no emotion 'feer'\. Known: anger"):
         check_targets({"A": "feer"})
+
+
+def test_another_label_is_learned_in_place_of_the_emotion():
+    words = [("a", None, "dog"), ("b", "anger", "rain"), ("c", None, None), ("d", "fear", "rain")]
+    table = from_rows({"id": i, "uri": i, "emotion": e, "raw_label": r} for i, e, r in words)
+    rows = labelled(table, "training", "raw_label")
+    assert rows.select(["id", "emotion"]).to_pylist() == [
+        {"id": "a", "emotion": "dog"},
+        {"id": "b", "emotion": "rain"},
+        {"id": "d", "emotion": "rain"},
+    ]
+    assert labelled(table, "training")["id"].to_pylist() == ["b", "d"]
+    with pytest.raises(BadManifest, match="at least two classes in raw_label; this manifest has 1 labelled"):
+        labelled(table.slice(0, 1), "training", "raw_label")
+    with pytest.raises(UsageError, match=r"label='speaker' cannot be learned.*emotion, raw_label"):
+        labelled(table, "training", "speaker")

@@ -95,9 +95,8 @@ class NetworkClassifier:
         examples = as_examples(X)
         train, stopping = hold_out(numbers, groups, self.settings["held_out"], self.seed)
         self.held_out_ = np.setdiff1d(stopping, train)
-        if self.settings["standardise"]:
-            first = self.settings["standardise_frames"]
-            self.scaling = moments((examples[row] for row in train), first).scaling
+        known, first = self.known_scaling(), self.settings["standardise_frames"]
+        self.scaling = moments((examples[row] for row in train), first).scaling if known is None else known
         examples = [self.scaling(example) for example in examples]
         self.shapes = tuple((None, *array.shape[1:]) for array in examples[0])
         options, least = loop_options(self.settings), self.kind.least_frames
@@ -143,6 +142,17 @@ class NetworkClassifier:
         state = train_network(wrapped, batches, held, options, self.seed, state, report, network, until)
         self.network, self.curve = network, state.curve
         return self
+
+    def known_scaling(self) -> Scaling | None:
+        """The standardisation, where it is settled before any data are seen; None: they decide.
+
+        Weights that come from another model go on reading what they read there.
+        """
+        source = self.kind.source(self.settings)
+        if source is not None:
+            assert isinstance(source.classifier, NetworkClassifier)
+            return source.classifier.scaling
+        return None if self.settings["standardise"] else Scaling()
 
     def restore(self, state: LoopState) -> None:
         """Take the best weights and the curve of a training that ended elsewhere."""

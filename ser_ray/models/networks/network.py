@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from ser_ray.models.model import Model
 
 Array = npt.NDArray[np.float32]
 Example = tuple[Array, ...]  # one utterance: an array for each input of the network
@@ -31,6 +34,11 @@ class Padded(NamedTuple):
 Inputs = tuple[Padded, ...]  # one for each feature of the network
 
 
+def no_source(settings: Mapping[str, Any]) -> Model | None:
+    """Of a network that starts from random weights."""
+    return None
+
+
 @dataclass(frozen=True)
 class NetworkKind:
     """One network of the registry.
@@ -44,6 +52,8 @@ class NetworkKind:
         build: (shapes of the inputs, number of classes, hyperparameters) -> a module whose `forward` takes
             `Inputs` and returns logits [batch, classes]. Padding never changes the logits in evaluation.
         least_frames: shorter inputs are filled up with zeros to so many frames.
+        source: hyperparameters -> the saved model whose weights it starts from, and whose standardisation it
+            keeps; None where there is none.
     """
 
     name: str
@@ -53,6 +63,7 @@ class NetworkKind:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     least_frames: int = 1
+    source: Callable[[Mapping[str, Any]], Model | None] = no_source
 
 
 def pad(arrays: Sequence[Array], least_frames: int = 1) -> Padded:

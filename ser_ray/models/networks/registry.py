@@ -16,6 +16,7 @@ from ser_ray.models.networks import (
     image_cnn,
     recurrent,
     ssl_finetune,
+    transfer_cnn,
     vgg_attention,
 )
 from ser_ray.models.networks.classifier import NetworkClassifier, all_settings
@@ -32,6 +33,7 @@ KINDS: dict[str, NetworkKind] = {
         *image_cnn.NETWORKS,
         *vgg_attention.NETWORKS,
         *ssl_finetune.NETWORKS,
+        *transfer_cnn.NETWORKS,
     )
 }
 
@@ -62,6 +64,7 @@ def network_family(kind: NetworkKind) -> Family:
         networks=1,
         stage="epochs",
         grow=NetworkClassifier.grow,
+        source=kind.source,
     )
 
 
