@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ser_ray.errors import UsageError
+
+LABELS = "labels"  # setting of a family that has to know the emotions
 
 
 class Classifier(Protocol):
@@ -76,6 +78,7 @@ class Family(Tunable):
         networks: how many of `epochs` epochs at most are trained in one fit.
         stage: the setting that counts what a fit adds step by step, `epochs` or `trees`, where it has `grow`.
         grow: trains step by step.
+        streams: it can learn from features that are read from the store as it goes.
     """
 
     summary: str
@@ -88,6 +91,16 @@ class Family(Tunable):
     networks: int = 0
     stage: str = ""
     grow: Grow | None = None
+    streams: bool = False
+
+    def knowing(self, settings: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
+        """All its settings, and in `labels`, where it has such a one, what the class numbers stand for.
+
+        Args:
+            settings: all its hyperparameters.
+            labels: emotion of each class number, in order.
+        """
+        return {**settings, LABELS: "-".join(labels)} if LABELS in self.defaults else settings
 
 
 def _like(default: Any, value: Any, name: str) -> Any:
