@@ -176,8 +176,10 @@ class Gan:
 
     def _made(self, lengths: Tensor) -> Tensor:
         """Sequences of these lengths [batch, frames, columns], zeros beyond."""
-        noise = torch.randn(len(lengths), self.options.latent, generator=self.draws)
-        return silenced_frames(self.generator(noise.to(device())), lengths)
+        return silenced_frames(self.generator(self._noise(len(lengths))), lengths)
+
+    def _noise(self, count: int) -> Tensor:
+        return torch.randn(count, self.options.latent, generator=self.draws).to(device())
 
     def _lengths(self, count: int) -> Tensor:
         rows = torch.randint(len(self.real.lengths), (count,), generator=self.draws)
@@ -191,7 +193,7 @@ class Gan:
                 module.momentum = None  # the mean over all batches from here
         self.generator.train()
         for _ in range(SETTLING):
-            self._made(self._lengths(TOGETHER))
+            self.generator.hidden(self._noise(TOGETHER))
         self.generator.eval()
 
 

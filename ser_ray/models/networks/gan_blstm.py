@@ -62,7 +62,7 @@ class BlstmAttention(nn.Module):
 
     def __init__(self, columns: int, classes: int, settings: Mapping[str, Any], extra: int = 0) -> None:
         super().__init__()
-        self.classes, self.window = classes, Window(0, positive("frames", settings["frames"]))
+        self.classes, self.window = classes, Window(0, settings["frames"])
         self.hidden = dense(columns, [positive("hidden", settings["hidden"])], 0.0)
         layer = Recurrent(settings["hidden"], settings["units"], "lstm", bidirectional=True)
         dropout = settings["dropout"]
@@ -91,6 +91,7 @@ class GanClassifier(NetworkClassifier):
     def __init__(self, kind: NetworkKind, settings: Mapping[str, Any], seed: int) -> None:
         super().__init__(kind, settings, seed)
         one_of("gan", self.settings["gan"], GANS)
+        positive("frames", self.settings["frames"])
         gan_options(self.settings)
         if self.settings["generated"] <= 0:
             raise UsageError(
@@ -131,10 +132,10 @@ class GanClassifier(NetworkClassifier):
         if self.settings["gan"] == "none":
             self.findings_ = {}
             return examples, y
-        made, wanted = self._made or self._generated(examples, y)
+        made = self._made or self._generated(examples, y)
         if self._growing:
-            self._made = made, wanted
-        return [*examples, *made], np.concatenate([y, wanted])
+            self._made = made
+        return [*examples, *made[0]], np.concatenate([y, made[1]])
 
     def _generated(self, examples: list[Example], y: np.ndarray) -> Enriched:
         """What generators make that learned from scaled training examples; sets `findings_`."""
