@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +14,8 @@ from ser_ray.errors import UsageError
 
 if TYPE_CHECKING:
     from ser_ray.models.model import Model
+
+LABELS = "labels"  # setting of a family that has to know the emotions
 
 
 class Classifier(Protocol):
@@ -80,6 +82,7 @@ class Family(Tunable):
         stage: the setting that counts what a fit adds step by step, `epochs` or `trees`, where it has `grow`.
         grow: trains step by step.
         source: hyperparameters -> the saved model that it starts from, or None; see `model.check_source`.
+        streams: it can learn from features that are read from the store as it goes.
     """
 
     summary: str
@@ -93,6 +96,16 @@ class Family(Tunable):
     stage: str = ""
     grow: Grow | None = None
     source: Callable[[Mapping[str, Any]], Model | None] | None = None
+    streams: bool = False
+
+    def knowing(self, settings: Mapping[str, Any], labels: Sequence[str]) -> Mapping[str, Any]:
+        """All its settings, and in `labels`, where it has such a one, what the class numbers stand for.
+
+        Args:
+            settings: all its hyperparameters.
+            labels: emotion of each class number, in order.
+        """
+        return {**settings, LABELS: "-".join(labels)} if LABELS in self.defaults else settings
 
 
 def like(default: Any, value: Any, name: str) -> Any:

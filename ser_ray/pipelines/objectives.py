@@ -112,7 +112,7 @@ class FamilyObjective:
         kind, data = family(self.family), self.variants.data
         return Learner(
             kind,
-            kind.settings(split_settings(full)[0]),
+            kind.knowing(kind.settings(split_settings(full)[0]), data.labels),
             self.variants.of(full)[self.rows],
             data.y[self.rows],
             None if data.speakers is None else data.speakers[self.rows],

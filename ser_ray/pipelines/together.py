@@ -56,11 +56,11 @@ def fit_together(
     """Train a network by several workers, and calibrate it on the slice that it held out.
 
     Raises:
-        UsageError: streamed data are to be normalised, or drawn by class.
+        UsageError: streamed data are to be normalised, or drawn by class, or the network needs them all.
         BadManifest: too few utterances to hold any out.
         RunFailed: training broke off; the same request goes on.
     """
-    groups = kept_apart(data.speakers, data.sources)
+    settings, groups = kind.knowing(settings, data.labels), kept_apart(data.speakers, data.sources)
     train, held = hold_out(data.y, groups, settings["held_out"], seed)
     if len(np.intersect1d(train, held)):
         raise BadManifest("too few utterances of an emotion to hold any out. Give more, or leave it out.")
@@ -78,6 +78,8 @@ def fit_together(
     stream = size > MEMORY if workers.stream is None else workers.stream
     source: _InMemory | _Streamed
     if stream:
+        if not kind.streams:
+            raise UsageError(f"{kind.name} needs all features at once. Train it with --in-memory.")
         if normalisation or settings["balance"] == "sampling":
             raise UsageError(
                 "streamed features are neither normalised nor drawn by class. Leave out --normalise, set "

@@ -170,7 +170,7 @@ def learn(
     speakers, voices = (None if v is None else v[rows] for v in (data.speakers, data.voices))
     return fit(
         kind,
-        settings,
+        kind.knowing(settings, data.labels),
         data.X[rows],
         data.y[rows],
         speakers,

@@ -164,6 +164,8 @@ def test_streams_refuse_what_needs_the_whole_corpus(corpus: str, store: str, tmp
     together = Workers(2, str(tmp_path / "checkpoints"), stream=True)
     with pytest.raises(UsageError, match="neither normalised nor drawn by class"):
         train("cnn1d", read_manifest(corpus), store, settings=SETTINGS, normalise="cmvn", workers=together)
+    with pytest.raises(UsageError, match="gan_blstm needs all features at once"):
+        train("gan_blstm", read_manifest(corpus), store, workers=together)
 
 
 def test_more_workers_than_cpus_are_refused_here_and_on_a_cluster(

@@ -17,7 +17,10 @@ from ser_ray.pipelines.search import RUNGS, SearchOptions, searcher_of
 
 ROWS = 24
 QUICK = {"epochs": 3, "batch": 8, "folds": 2, "min_leaf": 1, "trees": {"low": 18, "high": 36}}
-NEEDED: dict[str, dict[str, Any]] = {"vgg_attention": {"weights": "none"}}  # what has no default of use here
+NEEDED: dict[str, dict[str, Any]] = {  # what has no default of use here
+    "vgg_attention": {"weights": "none"},
+    "gan_blstm": {"negative": "a", "gan_epochs": 1},
+}
 
 
 def values_of(spec: str, rng: np.random.Generator) -> np.ndarray:

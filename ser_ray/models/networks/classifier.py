@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -62,7 +62,10 @@ class NetworkClassifier:
         scaling: of the inputs.
         held_out_: rows of the training data that it did not learn from, but chose its best epoch by; may be
             none.
+        streams: whether `learn` alone, from batches that are read from the store, does all that `fit` does.
     """
+
+    streams = True
 
     def __init__(self, kind: NetworkKind, settings: Mapping[str, Any], seed: int) -> None:
         self.kind, self.settings, self.seed = kind, dict(settings), seed
@@ -101,10 +104,9 @@ class NetworkClassifier:
         self.shapes = tuple((None, *array.shape[1:]) for array in examples[0])
         options, least = loop_options(self.settings), self.kind.least_frames
         share = {"least_frames": least, "rank": workers.rank(), "world": workers.world()}
-        learned, sampling = [examples[row] for row in train], options.balance == "sampling"
-        batches = InMemory(
-            learned, numbers[train], len(self.classes_), options.batch, self.seed, sampling, **share
-        )
+        learned, wanted = self._enriched([examples[row] for row in train], numbers[train])
+        sampling = options.balance == "sampling"
+        batches = InMemory(learned, wanted, len(self.classes_), options.batch, self.seed, sampling, **share)
         held = in_order([examples[row] for row in stopping], numbers[stopping], **share)
         return self.learn(batches, held if len(stopping) else None, report, state, wrap, until)
 
@@ -153,6 +155,10 @@ class NetworkClassifier:
             assert isinstance(source.classifier, NetworkClassifier)
             return source.classifier.scaling
         return None if self.settings["standardise"] else Scaling()
+
+    def _enriched(self, examples: list[Example], y: np.ndarray) -> tuple[list[Example], np.ndarray]:
+        """What is learned from, of the scaled training examples and the numbers of their classes [rows]."""
+        return examples, y
 
     def restore(self, state: LoopState) -> None:
         """Take the best weights and the curve of a training that ended elsewhere."""
@@ -215,7 +221,7 @@ class NetworkClassifier:
         (folder / ABOUT).write_text(json.dumps(about, indent=1))
 
     @classmethod
-    def load(cls, kind: NetworkKind, folder: Path) -> NetworkClassifier:
+    def load(cls, kind: NetworkKind, folder: Path) -> Self:
         """Read what `save` wrote; nothing in it is executed.
 
         Raises:

@@ -13,6 +13,7 @@ from ser_ray.models.networks import (
     end_to_end,
     four_feature_cnn,
     fully_connected,
+    gan_blstm,
     image_cnn,
     recurrent,
     ssl_finetune,
@@ -38,17 +39,17 @@ KINDS: dict[str, NetworkKind] = {
 }
 
 
-def network_family(kind: NetworkKind) -> Family:
-    """A network as a family like any other."""
+def network_family(kind: NetworkKind, of: type[NetworkClassifier] = NetworkClassifier) -> Family:
+    """A network as a family like any other, trained as a classifier `of` this type is."""
 
     def build(settings: Mapping[str, Any], seed: int) -> NetworkClassifier:
-        return NetworkClassifier(kind, settings, seed)
+        return of(kind, settings, seed)
 
     def save(classifier: NetworkClassifier, folder: Path) -> None:
         classifier.save(folder)
 
     def load(folder: Path) -> NetworkClassifier:
-        return NetworkClassifier.load(kind, folder)
+        return of.load(kind, folder)
 
     return Family(
         name=kind.name,
@@ -63,12 +64,14 @@ def network_family(kind: NetworkKind) -> Family:
         holds_out=True,
         networks=1,
         stage="epochs",
-        grow=NetworkClassifier.grow,
+        grow=of.grow,
         source=kind.source,
+        streams=of.streams,
     )
 
 
 NETWORKS: dict[str, Family] = {
     **{name: network_family(kind) for name, kind in KINDS.items()},
     four_feature_cnn.FAMILY.name: four_feature_cnn.FAMILY,
+    gan_blstm.KIND.name: network_family(gan_blstm.KIND, gan_blstm.GanClassifier),
 }
