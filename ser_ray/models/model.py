@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ser_ray import features, storage
 from ser_ray.errors import BadModel, SerRayError, UsageError
 from ser_ray.features import Feature
 from ser_ray.models.calibration import Calibration
-from ser_ray.models.family import Classifier
+from ser_ray.models.family import Classifier, Family
 from ser_ray.models.learner import spread
 from ser_ray.models.normalisation import read_normaliser, write_normaliser
 from ser_ray.models.normaliser import Groups, Normalisation, Normaliser, normalised
@@ -107,12 +107,26 @@ def check_features(family_name: str, chosen: tuple[Feature, ...]) -> tuple[Featu
         raise UsageError(
             f"features of one model must share rate and band: {', '.join(f.spec for f in chosen)}."
         )
+    kind = family(family_name)
     others = [f.spec for f in chosen if len(f.shape) != 1]
-    if others and not family(family_name).deep:
+    if others and not (kind.deep or kind.frames):
         raise UsageError(
             f"{family_name} reads vectors; {others[0]} gives frames or images. Use mfcc_stats, or a network."
         )
+    if kind.frames:
+        _check_frames(kind, chosen)
     return chosen
+
+
+def _check_frames(kind: Family, chosen: Sequence[Feature]) -> None:
+    """Raise UsageError unless features are like the family's own: frames where those are, or vectors."""
+    given, own = ([len(f.shape) for f in some] for some in (chosen, map(features.get, kind.features)))
+    vectors = len(own) == 1 and set(given) == {1}
+    if any(len(f.shape) == 2 and f.shape[0] for f in chosen) or not (vectors or given == own):
+        raise UsageError(
+            f"{kind.name} does not read {', '.join(f.spec for f in chosen)}. "
+            f"Give it features such as {', '.join(kind.features)}."
+        )
 
 
 def save_model(model: Model, uri: str) -> None:
