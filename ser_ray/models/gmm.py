@@ -26,15 +26,14 @@ class MixtureClassifier:
 
     Args:
         options: how mixtures are learned.
-        columns: those of the feature's columns that are read, ascending; none: all.
 
     Attributes:
         classes_: class numbers [classes].
         mixtures: one for each of them, in order.
     """
 
-    def __init__(self, options: MixtureOptions, columns: tuple[int, ...] = ()) -> None:
-        self.options, self.columns = options, columns
+    def __init__(self, options: MixtureOptions) -> None:
+        self.options = options
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> MixtureClassifier:
         """Learn from examples.
@@ -47,7 +46,7 @@ class MixtureClassifier:
             UsageError: X is of neither kind, or lacks a column.
         """
         self.classes_, numbers = np.unique(y, return_inverse=True)
-        self.mixtures = fit_mixtures(X, numbers, self.options, self.columns)
+        self.mixtures = fit_mixtures(X, numbers, self.options)
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -67,8 +66,9 @@ def checked_classes(classes: np.ndarray) -> np.ndarray:
 
 
 def _build(settings: Mapping[str, Any], seed: int) -> MixtureClassifier:
-    options = MixtureOptions(settings["components"], settings["floor"], settings["frames"], seed)
-    return MixtureClassifier(options, columns_of(settings["columns"]))
+    columns = columns_of(settings["columns"])
+    options = MixtureOptions(settings["components"], settings["floor"], settings["frames"], seed, columns)
+    return MixtureClassifier(options)
 
 
 def _save(classifier: MixtureClassifier, folder: Path) -> None:
@@ -79,9 +79,8 @@ def _save(classifier: MixtureClassifier, folder: Path) -> None:
 def _load(folder: Path) -> MixtureClassifier:
     tensors = load_file(folder / WEIGHTS)
     classes = checked_classes(tensors.pop("classes"))
-    mixtures = Mixtures.of(tensors, len(classes))
-    classifier = MixtureClassifier(MixtureOptions(), tuple(mixtures.columns.tolist()))
-    classifier.classes_, classifier.mixtures = classes, mixtures
+    classifier = MixtureClassifier(MixtureOptions())
+    classifier.classes_, classifier.mixtures = classes, Mixtures.of(tensors, len(classes))
     return classifier
 
 

@@ -7,7 +7,7 @@ recognises most.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ class FusionClassifier:
 
     def __init__(self, settings: Mapping[str, Any], seed: int) -> None:
         self.settings, self.seed = dict(settings), seed
-        self.sources = mixture_options(self.settings, seed)
-        self.columns = (), columns_of(self.settings["columns"])
+        self.options = mixture_options(self.settings, seed)
         self.given = given_weight(self.settings["weight"])
         if self.settings["folds"] < 2:
             raise UsageError(f"folds={self.settings['folds']} is too small. Set it to 2 or more.")
@@ -63,12 +62,15 @@ class FusionClassifier:
             UsageError: X is of another kind, or there is no such column.
         """
         self.classes_, numbers = np.unique(y, return_inverse=True)
-        sources = list(zip(sources_of(X), self.sources, self.columns, strict=True))
-        self.cepstrum, self.pitch = (fit_mixtures(part, numbers, *how) for part, *how in sources)
+        (cepstra, statistics), (framewise, vectorwise) = sources_of(X), self.options
+        self.cepstrum = fit_mixtures(cepstra, numbers, framewise)
+        self.pitch = fit_mixtures(statistics, numbers, vectorwise)
         if self.given is None:
             folds = grouped_folds(numbers, groups, self.settings["folds"], self.seed)
-            held_out = [held_out_scores(part, numbers, folds, *how) for part, *how in sources]
-            self.weight, _ = best_weight(*held_out, numbers)
+            heard = held_out_scores(cepstra, numbers, folds, framewise)
+            self.weight, _ = best_weight(
+                heard, held_out_scores(statistics, numbers, folds, vectorwise), numbers
+            )
         else:
             self.weight = self.given
         return self
@@ -82,9 +84,10 @@ class FusionClassifier:
 
 def mixture_options(settings: Mapping[str, Any], seed: int) -> tuple[MixtureOptions, MixtureOptions]:
     """How the cepstrum's mixtures are learned, and how the pitch's."""
+    frames, columns = settings["frames"], columns_of(settings["columns"])
     return (
-        MixtureOptions(settings["components"], settings["floor"], settings["frames"], seed),
-        MixtureOptions(settings["pitch_components"], settings["pitch_floor"], settings["frames"], seed),
+        MixtureOptions(settings["components"], settings["floor"], frames, seed),
+        MixtureOptions(settings["pitch_components"], settings["pitch_floor"], frames, seed, columns),
     )
 
 
@@ -122,20 +125,15 @@ def sources_of(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def held_out_scores(
-    X: np.ndarray,
-    numbers: np.ndarray,
-    folds: Iterable[Fold],
-    options: MixtureOptions,
-    columns: Sequence[int] = (),
+    X: np.ndarray, numbers: np.ndarray, folds: Iterable[Fold], options: MixtureOptions
 ) -> np.ndarray:
     """Scores of each row that a fold tests, by mixtures of the rows that it learns from.
 
     Args:
         X: see `fit_mixtures`.
-        numbers: class of each row, all of 0, 1, ... [rows].
+        numbers: class of each row, counted from 0 [rows].
         folds: of the rows.
         options: how mixtures are learned.
-        columns: see `fit_mixtures`.
 
     Returns:
         [rows, classes], 0 where a row is not tested. A class that a fold does not learn has the lowest score.
@@ -143,7 +141,7 @@ def held_out_scores(
     scores = np.zeros((len(numbers), int(numbers.max()) + 1))
     for fold in folds:
         known, local = np.unique(numbers[fold.train], return_inverse=True)
-        found = fit_mixtures(X[fold.train], local, options, columns).scores(X[fold.test])
+        found = fit_mixtures(X[fold.train], local, options).scores(X[fold.test])
         spread = np.repeat(found.min(axis=1, keepdims=True), scores.shape[1], axis=1)
         spread[:, known] = found
         scores[fold.test] = spread

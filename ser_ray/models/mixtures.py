@@ -34,6 +34,7 @@ class MixtureOptions:
         floor: added to every variance, as a share of the column's.
         frames: of each class that are learned from at most, drawn by the seed.
         seed: of the draw, and of where the components begin.
+        columns: numbers of the feature's columns that are read; none: all.
 
     Raises:
         UsageError: there is nothing to be learned so.
@@ -43,6 +44,7 @@ class MixtureOptions:
     floor: float = 1e-3
     frames: int = 10_000
     seed: int = 0
+    columns: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.components < 1 or self.frames < 1 or self.floor <= 0:
@@ -98,7 +100,8 @@ class Mixtures:
             return np.zeros((0, len(self.weights)))
         frames, lengths = flattened(X)
         starts = np.cumsum(lengths) - lengths
-        return np.add.reduceat(self.log_likelihood(frames), starts, axis=0) / lengths[:, None]
+        sums = np.add.reduceat(self.log_likelihood(frames), starts, axis=0)
+        return np.asarray(sums / lengths[:, None])
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """`utterance_scores` over their spread, so that scores of unlike features are of one size."""
@@ -147,16 +150,13 @@ class Mixtures:
         return np.asarray((frames[:, chosen] - self.mean[chosen]) / self.scale[chosen])
 
 
-def fit_mixtures(
-    X: np.ndarray, y: np.ndarray, options: MixtureOptions, columns: Sequence[int] = ()
-) -> Mixtures:
+def fit_mixtures(X: np.ndarray, y: np.ndarray, options: MixtureOptions) -> Mixtures:
     """Learn a mixture of each class.
 
     Args:
         X: an object array [rows] of frame sequences [frames, width], or vectors [rows, width].
         y: class of each row, all of 0, 1, ... [rows].
         options: how.
-        columns: numbers of the columns that are read; none given: all.
 
     Raises:
         UsageError: X is of neither kind, or has no such column.
@@ -164,7 +164,7 @@ def fit_mixtures(
     rng = np.random.default_rng(options.seed)
     drawn = [_drawn(X[y == k], options.frames, rng) for k in range(int(y.max()) + 1)]
     frames = np.concatenate(drawn)
-    chosen = np.array(sorted(columns) or range(frames.shape[1]), dtype=np.int64)
+    chosen = np.array(sorted(options.columns) or range(frames.shape[1]), dtype=np.int64)
     if chosen[-1] >= frames.shape[1]:
         raise UsageError(f"there is no column {chosen[-1]}: the feature has {frames.shape[1]}, from 0 on.")
     mean, deviation = frames.mean(axis=0, dtype=np.float64), frames.std(axis=0, dtype=np.float64)
