@@ -67,10 +67,9 @@ class FusionClassifier:
         self.pitch = fit_mixtures(statistics, numbers, vectorwise)
         if self.given is None:
             folds = grouped_folds(numbers, groups, self.settings["folds"], self.seed)
-            heard = held_out_scores(cepstra, numbers, folds, framewise)
-            self.weight, _ = best_weight(
-                heard, held_out_scores(statistics, numbers, folds, vectorwise), numbers
-            )
+            cepstrum = held_out_scores(cepstra, numbers, folds, framewise)
+            pitch = held_out_scores(statistics, numbers, folds, vectorwise)
+            self.weight, _ = best_weight(cepstrum, pitch, numbers)
         else:
             self.weight = self.given
         return self
@@ -177,7 +176,7 @@ def _save(classifier: FusionClassifier, folder: Path) -> None:
 def _load(folder: Path) -> FusionClassifier:
     tensors = load_file(folder / WEIGHTS)
     classes, weight = checked_classes(tensors.pop("classes")), tensors.pop("weight")
-    if weight.shape != (1,) or not 0 <= weight[0] <= 1:
+    if weight.shape != (1,) or weight.dtype != np.float64 or not 0 <= weight[0] <= 1:
         raise ValueError("the weight is no number from 0 to 1")
     sources: dict[str, dict[str, np.ndarray]] = {"cepstrum": {}, "pitch": {}}
     for name, array in tensors.items():

@@ -113,7 +113,7 @@ def check_features(family_name: str, chosen: tuple[Feature, ...]) -> tuple[Featu
         raise UsageError(
             f"{family_name} reads vectors; {others[0]} gives frames or images. Use mfcc_stats, or a network."
         )
-    if kind.frames:
+    if kind.frames and chosen:
         _check_frames(kind, chosen)
     return chosen
 
