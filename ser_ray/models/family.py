@@ -76,6 +76,8 @@ class Family(Tunable):
         load: read it back, executing nothing.
         deep: a network: it reads frame sequences and images as well as vectors, and its `fit` takes the
             speakers of the rows, to hold some of them out, and whom to tell of each epoch.
+        frames: it reads frame sequences as well as vectors, and is no network.
+        grouped: its `fit` takes the speakers of the rows, to keep them apart in folds of its own.
         holds_out: the setting `held_out` gives the share of the rows by which it finds its best epoch; they
             are its `held_out_`.
         networks: how many of `epochs` epochs at most are trained in one fit.
@@ -91,6 +93,8 @@ class Family(Tunable):
     save: Callable[[Any, Path], None]
     load: Callable[[Path], Classifier]
     deep: bool = False
+    frames: bool = False
+    grouped: bool = False
     holds_out: bool = False
     networks: int = 0
     stage: str = ""

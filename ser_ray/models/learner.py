@@ -90,10 +90,10 @@ class Learner:
         """A classifier fitted on some rows; `report` is told of a network's epochs."""
         normaliser, given, apart = self._given(rows)
         classifier = self.family.build(self.settings, self.seed)
+        options: dict[str, Any] = {"groups": apart} if self.family.deep or self.family.grouped else {}
         if self.family.deep:
-            classifier.fit(given, self.y[rows], groups=apart, report=report)  # type: ignore[call-arg]
-        else:
-            classifier.fit(given, self.y[rows])
+            options["report"] = report
+        classifier.fit(given, self.y[rows], **options)
         return Fitted(classifier, normaliser)
 
     def predict(self, fitted: Fitted, rows: np.ndarray) -> np.ndarray:

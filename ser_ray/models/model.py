@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,14 @@ def check_features(family_name: str, chosen: tuple[Feature, ...]) -> tuple[Featu
         raise UsageError(
             f"features of one model must share rate and band: {', '.join(f.spec for f in chosen)}."
         )
+    kind = family(family_name)
     others = [f.spec for f in chosen if len(f.shape) != 1]
-    if others and not family(family_name).deep:
+    if others and not (kind.deep or kind.frames):
         raise UsageError(
             f"{family_name} reads vectors; {others[0]} gives frames or images. Use mfcc_stats, or a network."
         )
+    if kind.frames and chosen:
+        _check_frames(kind, chosen)
     return chosen
 
 
@@ -152,6 +155,17 @@ def check_source(
         raise UsageError(
             f"{kind.name} keeps the standardisation of the model that it starts from. Train both without "
             "--normalise."
+        )
+
+
+def _check_frames(kind: Family, chosen: Sequence[Feature]) -> None:
+    """Raise UsageError unless features are like the family's own: frames where those are, or vectors."""
+    given, own = ([len(f.shape) for f in some] for some in (chosen, map(features.get, kind.features)))
+    vectors = len(own) == 1 and set(given) == {1}
+    if any(len(f.shape) == 2 and f.shape[0] for f in chosen) or not (vectors or given == own):
+        raise UsageError(
+            f"{kind.name} does not read {', '.join(f.spec for f in chosen)}. "
+            f"Give it features such as {', '.join(kind.features)}."
         )
 
 

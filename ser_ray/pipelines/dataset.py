@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ser_ray import features
 from ser_ray.corpora.manifest import labelled
-from ser_ray.errors import BadManifest
+from ser_ray.errors import BadManifest, UsageError
 from ser_ray.features import Band, Feature
 from ser_ray.features.store import FeatureStore
 from ser_ray.models import family
@@ -101,6 +101,8 @@ def check_normalisation(
     """
     if normalisation:
         vectors = any(len(feature.shape) == 1 for feature in chosen)
+        if vectors and any(len(feature.shape) > 1 for feature in chosen):
+            raise UsageError("vectors beside frames are not normalised together. Use --normalise none.")
         normalisation.check(vectors, speakers_known=not rows["speaker"].null_count)
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ser_ray import features
-from ser_ray.models import CLASSICAL, Model, OutOfFold, family
+from ser_ray.models import Model, OutOfFold, family
 from ser_ray.models.training import fit
+from tests.models.examples import ON_VECTORS
 
 LABELS = ("anger", "neutral", "sadness")
 QUICK = {"random_forest": {"trees": 5}, "xgboost": {"trees": 5}}
@@ -27,4 +28,4 @@ def make_model(name: str, seed: int = 0) -> Model:
 @pytest.fixture(scope="session")
 def models() -> dict[str, Model]:
     """One trained model of each family."""
-    return {name: make_model(name) for name in CLASSICAL}
+    return {name: make_model(name) for name in ON_VECTORS}

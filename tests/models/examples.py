@@ -1,7 +1,10 @@
-"""Features to normalise: vectors and frame sequences."""
+"""What several test modules take for examples: families that read vectors, and features to normalise."""
 
 import numpy as np
 
+from ser_ray.models.registry import CLASSICAL, FRAMEWISE
+
+ON_VECTORS = [*CLASSICAL, *(f.name for f in FRAMEWISE.values() if len(f.features) == 1)]  # no networks
 ALL = ["cmvn", "cmvn(scope=utterance)", "cmvn(scope=speaker)", "equalise", "equalise(scope=utterance)"]
 FOR_VECTORS = [text for text in ALL if "utterance" not in text]
 EXACT = {"atol": 1e-9, "rtol": 1e-9}  # everything is computed in double precision

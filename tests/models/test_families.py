@@ -4,8 +4,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ser_ray.errors import UnknownName, UsageError
-from ser_ray.models import CLASSICAL, family
+from ser_ray.models import family
 from ser_ray.models.svm import KernelMachines
+from tests.models.examples import ON_VECTORS
 
 QUICK = {"random_forest": {"trees": 20}, "xgboost": {"trees": 20, "column_share": 1.0}}
 
@@ -23,9 +24,9 @@ def fitted(name, X, y, seed=0):
     return family(name).build(family(name).settings(QUICK.get(name, {})), seed).fit(X, y)
 
 
-@pytest.fixture(params=sorted(CLASSICAL))
+@pytest.fixture(params=sorted(ON_VECTORS))
 def name(request):
-    """Every family of the registry, so that a new one cannot be forgotten."""
+    """Every family that learns from vectors."""
     return request.param
 
 

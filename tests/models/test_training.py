@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from ser_ray.errors import BadManifest, UsageError
-from ser_ray.models import CLASSICAL, family
+from ser_ray.models import family
 from ser_ray.models.calibration import FLOOR
 from ser_ray.models.learner import originals, sources_within, spread
 from ser_ray.models.normalisation import get
 from ser_ray.models.training import fit, fits_of
+from tests.models.examples import ON_VECTORS
 
 QUICK = {"random_forest": {"trees": 20}, "xgboost": {"trees": 20, "column_share": 1.0}}
 
@@ -28,7 +29,7 @@ def train(name, *data, classes=3, **options):
     return fit(chosen, chosen.settings(QUICK.get(name, {})), *data, classes, **options)
 
 
-@pytest.mark.parametrize("name", sorted(CLASSICAL))
+@pytest.mark.parametrize("name", sorted(ON_VECTORS))
 def test_out_of_fold_predictions_foretell_the_figures_on_unseen_speakers(name):
     X, y, groups = utterances()
     trained = train(name, X, y, groups)
@@ -63,7 +64,7 @@ def test_no_speaker_is_predicted_by_a_model_that_heard_them():
     assert all(met[5:])
 
 
-@pytest.mark.parametrize("name", sorted(CLASSICAL))
+@pytest.mark.parametrize("name", sorted(ON_VECTORS))
 def test_a_class_that_the_rows_lack_gets_a_probability_near_zero(name):
     X, y, groups = utterances(classes=2)
     trained = train(name, X, y * 2, groups, classes=4)
