@@ -6,11 +6,22 @@ import sys
 
 import typer
 
-from ser_ray.cli import start, corpus, learning, tuning, nightly, submission  # isort: skip  # the order of the verbs in the help
+from ser_ray.cli import start, corpus, learning, pretraining, tuning, nightly, submission  # isort: skip  # the order of the verbs in the help
 from ser_ray.cli.options import app, console
 from ser_ray.errors import SerRayError
 
-__all__ = ["app", "console", "corpus", "learning", "main", "nightly", "start", "submission", "tuning"]
+__all__ = [
+    "app",
+    "console",
+    "corpus",
+    "learning",
+    "main",
+    "nightly",
+    "pretraining",
+    "start",
+    "submission",
+    "tuning",
+]
 
 
 def main() -> None:
