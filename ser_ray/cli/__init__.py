@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from ser_ray.cli import start, corpus, learning, tuning, recipes, nightly, submission  # isort: skip  # the order of the verbs in the help
+from ser_ray.cli import start, corpus, learning, pretraining, tuning, recipes, nightly, submission  # isort: skip  # the order of the verbs in the help
 from ser_ray.cli.options import app, console
 from ser_ray.errors import SerRayError
 
@@ -17,6 +17,7 @@ __all__ = [
     "learning",
     "main",
     "nightly",
+    "pretraining",
     "recipes",
     "start",
     "submission",

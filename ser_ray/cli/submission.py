@@ -30,7 +30,8 @@ Dashboard = Annotated[
 @app.command(epilog="Example: ser-ray submit score night.yaml --address http://HEAD:8265")
 def submit(
     job: Annotated[
-        Literal["score", "extract", "train", "tune", "evaluate", "recipe"], typer.Argument(help="What to do.")
+        Literal["score", "extract", "pretrain", "train", "tune", "evaluate", "recipe"],
+        typer.Argument(help="What to do."),
     ],
     config: Annotated[
         str, typer.Argument(help="YAML with the options of that verb, such as jobs/score.yaml.")

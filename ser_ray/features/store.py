@@ -168,6 +168,14 @@ class FeatureStore:
         found = np.array([place[key] for key in keys_of(manifest)], dtype=np.int64).reshape(-1, 2)
         return parts, found[:, 0], found[:, 1]
 
+    def frames(self, feature: Feature, manifest: pa.Table) -> np.ndarray:
+        """How many frames each manifest row has of a frame sequence, all of which have one [rows]; no value
+        is read."""
+        table = self._read(feature, "values", ["id", "source", "shape"])
+        assert table is not None
+        found = {key: shape[0] for key, shape in zip(_pairs(table), table["shape"].to_pylist(), strict=True)}
+        return np.array([found[key] for key in keys_of(manifest)], dtype=np.int64)
+
     def read(self, feature: Feature, part: str, rows: np.ndarray) -> np.ndarray:
         """Values of some rows of a part; see `places` and `load`."""
         table = _read(storage.join(self.place(feature), "values", part))

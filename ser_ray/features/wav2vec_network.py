@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ser_ray.features.inference import receptive_field
 
@@ -101,50 +99,3 @@ class Predictor(nn.Module):
     def forward(self, context: Tensor) -> Tensor:
         predicted: Tensor = self.project_to_steps(context[..., None])
         return predicted
-
-
-def contrastive_loss(
-    network: Wav2Vec, waves: Tensor, negatives: int = NEGATIVES, generator: torch.Generator | None = None
-) -> Tensor:
-    """The loss that wav2vec is trained with, nats for each frame to predict.
-
-    From the context of frame t, the latent frame t + OFFSET + step is to be told by a dot product from
-    `negatives` other frames of the same wave; binary cross-entropy, summed over the frame and its
-    negatives. Logits of zero give (1 + negatives) ln 2.
-
-    Args:
-        network: in training mode.
-        waves: float [waves, samples] at 16 kHz, of one length: crop, do not pad.
-        negatives: frames that each is to be told from.
-        generator: draws the negatives, on the CPU.
-
-    Raises:
-        ValueError: the waves are too short for a frame to predict.
-    """
-    latent = network.feature_extractor(waves)
-    predicted = network.wav2vec_predictions(network.feature_aggregator(latent))
-    frames = latent.shape[2]
-    steps = min(STEPS, frames - OFFSET)
-    if steps < 1:
-        raise ValueError(f"waves of {frames} frames hold none to predict; take {OFFSET + 1} frames or more")
-    others = draw_negatives(latent, negatives, generator)
-    total, targets = latent.new_zeros(()), 0
-    for step in range(steps):
-        ahead = OFFSET + step
-        guess = predicted[..., : frames - ahead, step]
-        true = torch.einsum("bct,bct->bt", guess, latent[..., ahead:])
-        false = torch.einsum("bct,bnct->bnt", guess, others[..., ahead:])
-        total = total + functional.softplus(-true).sum() + functional.softplus(false).sum()
-        targets += true.numel()
-    loss: Tensor = total / targets
-    return loss
-
-
-def draw_negatives(latent: Tensor, negatives: int, generator: torch.Generator | None = None) -> Tensor:
-    """For each frame others of the same wave, never itself: [waves, negatives, dim, frames]."""
-    waves, dim, frames = latent.shape
-    places = torch.randint(frames - 1, (waves, negatives, frames), generator=generator)
-    places += places >= torch.arange(frames)
-    index = places.to(latent.device).view(waves, 1, -1).expand(-1, dim, -1)
-    drawn: Tensor = latent.gather(2, index).view(waves, dim, negatives, frames)
-    return drawn.transpose(1, 2)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 # Ray asks its workers what they have to report only so often, in seconds, and an epoch waits for it.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -30,7 +30,6 @@ from torch import nn
 from ser_ray import storage
 from ser_ray.errors import RunFailed, SerRayError
 from ser_ray.models.networks import workers
-from ser_ray.models.networks.classifier import NetworkClassifier
 from ser_ray.models.networks.loop import LoopState, Report
 from ser_ray.pipelines.cluster import connect, count_gpus, is_lost, require_cpus
 from ser_ray.pipelines.parallel import POLL_S, Epochs
@@ -57,22 +56,34 @@ class Workers:
     stream: bool | None = None
 
 
-class Fit(Protocol):
+class Learner(Protocol):
+    """What has a network that learns."""
+
+    network: nn.Module
+
+    def restore(self, state: LoopState) -> None:
+        """Take the best weights and the curve of a training that ended elsewhere."""
+
+
+Learned = TypeVar("Learned", bound=Learner)
+Fitted = TypeVar("Fitted", bound=Learner, covariant=True)
+Wrap = Callable[[nn.Module], nn.Module]
+
+
+class Fit(Protocol[Fitted]):
     """What each worker does: train, from a state or from the beginning."""
 
-    def __call__(
-        self, report: Report, state: LoopState | None, wrap: Callable[[nn.Module], nn.Module]
-    ) -> NetworkClassifier:
-        """The classifier, trained."""
+    def __call__(self, report: Report, state: LoopState | None, wrap: Wrap) -> Fitted:
+        """The learner, trained."""
 
 
 def train_together(
-    fit: Fit,
+    fit: Fit[Learned],
     reads: bool,
     request: Mapping[str, Any],
     together: Workers,
     epochs: Epochs,
-) -> NetworkClassifier:
+) -> Learned:
     """Train by workers.
 
     Args:
@@ -83,7 +94,7 @@ def train_together(
         epochs: told of each epoch, and shown while it lasts.
 
     Returns:
-        The classifier, with the best epoch's weights.
+        The learner, with the best epoch's weights.
 
     Raises:
         UsageError: this machine has fewer CPUs than they take.
@@ -122,9 +133,9 @@ def train_together(
         raise RunFailed(result.return_value)
     if result.checkpoint is None:
         raise RunFailed("training kept no checkpoint. Give --checkpoints a folder that all workers reach.")
-    classifier: NetworkClassifier = result.return_value
-    classifier.restore(_restored(result.checkpoint))
-    return classifier
+    learner: Learned = result.return_value
+    learner.restore(_restored(result.checkpoint))
+    return learner
 
 
 def check_cpus(together: Workers, reads: bool) -> None:
@@ -149,7 +160,7 @@ def clear_checkpoints(together: Workers, request: Mapping[str, Any]) -> None:
             storage.local_path(together.checkpoints).rmdir()
 
 
-def _work(config: dict[str, Any]) -> NetworkClassifier | str:
+def _work(config: dict[str, Any]) -> Learner | str:
     """What runs in each worker; errors of ours come back as texts, since no second try would mend them."""
     torch.set_num_threads(config["threads"])
     epochs: Epochs = config["epochs"]
@@ -168,11 +179,11 @@ def _work(config: dict[str, Any]) -> NetworkClassifier | str:
     if state and workers.rank() == 0:
         epochs.tell(state.epoch)
     try:
-        classifier: NetworkClassifier = config["fit"](report, state, _prepared)
+        learner: Learner = config["fit"](report, state, _prepared)
     except SerRayError as error:
         return str(error)
-    del classifier.network  # the last checkpoint has it
-    return classifier
+    del learner.network  # the last checkpoint has it
+    return learner
 
 
 def _prepared(network: nn.Module) -> nn.Module:

@@ -23,6 +23,7 @@ from ser_ray.pipelines.distributed import Workers
 from ser_ray.pipelines.evaluate import UNSEEN, Evaluation, evaluate, evaluate_unseen
 from ser_ray.pipelines.extract import extract
 from ser_ray.pipelines.job import Job, check_vacant
+from ser_ray.pipelines.pretrain_job import PretrainJob
 from ser_ray.pipelines.recipes.job import RecipeJob
 from ser_ray.pipelines.request import REQUEST
 from ser_ray.pipelines.retention import check_pattern, remove_expired
@@ -277,5 +278,5 @@ class ScoreJob(Job):
             raise RunFailed(f"all calls are scored, but older nights are still there: {problem}")
 
 
-_KINDS = (ScoreJob, ExtractJob, TrainJob, TuneJob, EvaluateJob, RecipeJob)
+_KINDS = (ScoreJob, ExtractJob, PretrainJob, TrainJob, TuneJob, EvaluateJob, RecipeJob)
 JOBS: dict[str, type[Job]] = {kind.verb: kind for kind in _KINDS}

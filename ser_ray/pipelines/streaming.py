@@ -150,9 +150,53 @@ class _Reader:
         return self.learned.take(pa.array(order[self.mine]))
 
 
+class StreamedRows:
+    """What one worker reads, in batches that are mixed, and of like lengths, within a pool of them.
+
+    Args:
+        stream: what this worker reads.
+        batch: utterances a step, over all workers.
+        seed: fixes the order within a pool.
+
+    Attributes:
+        steps: batches of an epoch.
+    """
+
+    def __init__(self, stream: EpochStream, batch: int, seed: int) -> None:
+        self.stream, self.seed = stream, seed
+        share, self.each = stream.share, max(1, batch // workers.world())
+        # utterances that are mixed, and sorted by length, at a time
+        self.pools = [min(POOL * self.each, share - first) for first in range(0, share, POOL * self.each)]
+        self.steps = sum(self._steps(pool) for pool in self.pools)
+
+    def epoch(self, number: int) -> Iterator[list[Row]]:
+        """The rows of each batch."""
+        rng = np.random.default_rng([self.seed, number, workers.rank()])
+        arriving = self.stream.train(number)
+        for pool in self.pools:
+            rows = list(islice(arriving, pool))
+            if len(rows) < pool:
+                raise RunFailed("the training data ended before its time. Start again: the store changed.")
+            order = rng.permutation(pool)
+            lengths = np.array([max(map(len, example)) for example, _ in rows])
+            order = order[np.argsort(lengths[order], kind="stable")]
+            batches = np.array_split(order, self._steps(pool))
+            for k in rng.permutation(len(batches)):
+                yield [rows[row] for row in batches[k]]
+
+    def held_out(self) -> Iterator[list[Row]]:
+        """This worker's share of the held-out rows, after an epoch."""
+        arriving = self.stream.held_out()
+        while rows := list(islice(arriving, EVALUATED)):
+            yield rows
+
+    def _steps(self, pool: int) -> int:
+        return max(1, round(pool / self.each))
+
+
 @dataclass
 class StreamedBatches:
-    """Training data of one worker, as `loop.Batches`.
+    """Training data of one worker, as `classification.LabelledBatches`.
 
     Attributes:
         stream: what this worker reads.
@@ -171,39 +215,20 @@ class StreamedBatches:
     least_frames: int = 1
 
     def __post_init__(self) -> None:
-        share, self.each = self.stream.share, max(1, self.batch // workers.world())
-        self.pools = [
-            min(POOL * self.each, share - first) for first in range(0, share, POOL * self.each)
-        ]  # utterances that are mixed, and sorted by length, at a time
-        self.steps = sum(self._steps(pool) for pool in self.pools)
+        self._rows = StreamedRows(self.stream, self.batch, self.seed)
+        self.steps = self._rows.steps
 
     def epoch(self, number: int) -> Iterator[tuple[Inputs, Tensor]]:
         """Inputs and class numbers of each batch."""
-        rng = np.random.default_rng([self.seed, number, workers.rank()])
-        arriving = self.stream.train(number)
-        for pool in self.pools:
-            rows = [(self.scaling(example), y) for example, y in islice(arriving, pool)]
-            if len(rows) < pool:
-                raise RunFailed("the training data ended before its time. Start again: the store changed.")
-            order = rng.permutation(pool)
-            lengths = np.array([max(map(len, example)) for example, _ in rows])
-            order = order[np.argsort(lengths[order], kind="stable")]
-            batches = np.array_split(order, self._steps(pool))
-            for k in rng.permutation(len(batches)):
-                yield self._gathered([rows[row] for row in batches[k]])
+        return map(self._gathered, self._rows.epoch(number))
 
     def held_out(self) -> Iterator[tuple[Inputs, Tensor]]:
         """This worker's share of the held-out rows, after an epoch."""
-        arriving = self.stream.held_out()
-        while rows := list(islice(arriving, EVALUATED)):
-            yield self._gathered([(self.scaling(example), y) for example, y in rows])
-
-    def _steps(self, pool: int) -> int:
-        return max(1, round(pool / self.each))
+        return map(self._gathered, self._rows.held_out())
 
     def _gathered(self, rows: Sequence[Row]) -> tuple[Inputs, Tensor]:
         examples, y = zip(*rows, strict=True)
-        return gather(examples, self.least_frames), torch.tensor(y)
+        return gather([self.scaling(example) for example in examples], self.least_frames), torch.tensor(y)
 
 
 def _read(batch: pa.Table, store: str, specs: list[str]) -> pa.Table:

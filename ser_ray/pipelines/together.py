@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-from torch import nn
 
 from ser_ray import features
 from ser_ray.errors import BadManifest, UsageError
@@ -27,7 +26,7 @@ from ser_ray.models.normaliser import Normalisation, Normaliser, normalised
 from ser_ray.models.training import Trained
 from ser_ray.pipelines.cluster import put
 from ser_ray.pipelines.dataset import Dataset, Utterances, loaded
-from ser_ray.pipelines.distributed import Fit, Workers, clear_checkpoints, train_together
+from ser_ray.pipelines.distributed import Fit, Workers, Wrap, clear_checkpoints, train_together
 from ser_ray.pipelines.parallel import Epochs
 from ser_ray.pipelines.streaming import (
     EpochStream,
@@ -39,7 +38,6 @@ from ser_ray.pipelines.streaming import (
 )
 
 MEMORY = 4 << 30  # bytes of features up to which every worker holds them all
-Wrap = Callable[[nn.Module], nn.Module]
 
 
 def fit_together(
@@ -112,7 +110,9 @@ class _InMemory:
         self.classes, voices = len(data.labels), data.voices
         self.normaliser = normalisation.fit(data.X, voices) if normalisation else None
         self.X = normalised(self.normaliser, data.X, voices)
-        self.fit: Fit = _FitInMemory(kind.name, settings, seed, put((self.X, data.y, groups)))
+        self.fit: Fit[NetworkClassifier] = _FitInMemory(
+            kind.name, settings, seed, put((self.X, data.y, groups))
+        )
 
     def predict(self, classifier: NetworkClassifier, rows: np.ndarray) -> np.ndarray:
         """Probabilities [rows, classes]."""
@@ -157,7 +157,7 @@ class _Streamed:
         scaling = unfitted.known_scaling()
         read = streamed(store, chosen, learned if scaling is None else learned.slice(0, 1))
         found = corpus_moments(read, first)
-        self.fit: Fit = _FitStreamed(
+        self.fit: Fit[NetworkClassifier] = _FitStreamed(
             kind.name,
             settings,
             seed,

@@ -18,8 +18,7 @@ from ser_ray.features.inference import device
 from ser_ray.models import family
 from ser_ray.models.networks.classifier import NetworkClassifier, as_examples
 from ser_ray.models.networks.data import gather
-from ser_ray.models.networks.loop import to_device
-from ser_ray.models.networks.network import Example
+from ser_ray.models.networks.network import Example, to_device
 from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.dataset import Dataset, chosen_features, load_dataset
 from ser_ray.pipelines.distributed import Workers

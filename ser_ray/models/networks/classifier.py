@@ -17,17 +17,10 @@ from ser_ray.corpora.splits import grouped_folds
 from ser_ray.errors import BadManifest, BadModel
 from ser_ray.features.inference import device
 from ser_ray.models.networks import workers
+from ser_ray.models.networks.classification import Classification, Labelled, LabelledBatches
 from ser_ray.models.networks.data import InMemory, by_length, gather, in_order
-from ser_ray.models.networks.loop import (
-    Batches,
-    Held,
-    LoopOptions,
-    LoopState,
-    Report,
-    to_device,
-    train_network,
-)
-from ser_ray.models.networks.network import Example, NetworkKind
+from ser_ray.models.networks.loop import Held, LoopOptions, LoopState, Report, train_network
+from ser_ray.models.networks.network import Example, NetworkKind, to_device
 from ser_ray.models.networks.scaling import Scaling, moments
 
 ABOUT, WEIGHTS = "network.json", "network.safetensors"
@@ -131,17 +124,18 @@ class NetworkClassifier:
 
     def learn(
         self,
-        batches: Batches,
-        held: Held | None,
+        batches: LabelledBatches,
+        held: Held[Labelled] | None,
         report: Report | None = None,
         state: LoopState | None = None,
         wrap: Callable[[nn.Module], nn.Module] = _alone,
         until: int | None = None,
     ) -> NetworkClassifier:
         """Learn from batches that are scaled already; see `fit` and `train_network`."""
-        network = self.built().to(device())
-        wrapped, options = wrap(network), loop_options(self.settings)
-        state = train_network(wrapped, batches, held, options, self.seed, state, report, network, until)
+        network, options = self.built().to(device()), loop_options(self.settings)
+        objective = Classification(options, batches.class_counts, device())
+        given = (objective, batches, held, options, self.seed, state, report, network, until)
+        state = train_network(wrap(network), *given)
         self.network, self.curve = network, state.curve
         return self
 

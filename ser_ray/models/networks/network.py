@@ -83,3 +83,11 @@ def pad(arrays: Sequence[Array], least_frames: int = 1) -> Padded:
 def valid(lengths: Tensor, frames: int) -> Tensor:
     """Which frames belong to the utterance: bool [batch, frames]."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
+def to_device(inputs: Inputs, device: torch.device) -> Inputs:
+    """Inputs on a device."""
+    return tuple(
+        Padded(p.values.to(device, non_blocking=True), p.lengths.to(device, non_blocking=True))
+        for p in inputs
+    )
