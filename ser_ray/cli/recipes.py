@@ -61,6 +61,12 @@ def recipe(
         str | None,
         typer.Option(help="Manifest of speech without labels to learn from first; the corpus without."),
     ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Of wav2vec, in place of one that is pre-trained on --speech.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Of transformers, for the rows that have one; a folder or hub name.")
+    ] = None,
     models: Annotated[
         bool, typer.Option("--models", help="Train each variant on all of the corpus too, into OUT/models.")
     ] = False,
@@ -95,6 +101,8 @@ def recipe(
         inner_folds=inner_folds,
         sounds=sounds,
         speech=speech,
+        checkpoint=checkpoint,
+        encoder=encoder,
         models=models,
         overwrite=overwrite,
         address=address,

@@ -45,19 +45,25 @@ class Preparation:
     Attributes:
         name: by which variants speak of it.
         what: it is, for the list and the report.
-        makes: a `model` trained on the labels `raw_label` of the recordings, or a wav2vec `checkpoint`
-            pre-trained without labels.
-        source: what the recordings are, `sounds` or `speech`: where they come from is an option of that name.
+        makes: a `model` trained on the labels `raw_label` of the recordings; a wav2vec `checkpoint`
+            pre-trained without labels; or nothing, where it is `given` or its variants are left out.
+        source: the option that says where the recordings are, or what is given.
         family: of the model.
         settings: of the model, or of the pre-training.
     """
 
     name: str
     what: str
-    makes: Literal["model", "checkpoint"]
-    source: Literal["sounds", "speech"]
+    makes: Literal["model", "checkpoint", "given"]
+    source: Literal["sounds", "speech", "encoder"]
     family: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def serves(self, variant: Variant) -> bool:
+        """Whether a variant speaks of what it makes."""
+        return any(
+            f"{{{self.name}}}" in str(text) for text in (*variant.settings.values(), *variant.features)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,14 @@ from ser_ray.recipes import (
     end_to_end,
     equalized_augmented,
     four_feature_cnn,
+    gan_negative,
     mfcc_nine,
     ml_fusion,
+    selection_fusion,
     simple_rnn,
+    transfer_cnn,
     vgg_attention,
+    wav2vec_vs_is10,
 )
 from ser_ray.recipes.league import league_of
 from ser_ray.recipes.recipe import Recipe
@@ -18,11 +22,15 @@ from ser_ray.recipes.recipe import Recipe
 _SYSTEMS: dict[str, Recipe] = {
     module.RECIPE.name: module.RECIPE
     for module in (
+        transfer_cnn,
         end_to_end,
+        gan_negative,
         ml_fusion,
         simple_rnn,
+        wav2vec_vs_is10,
         four_feature_cnn,
         vgg_attention,
+        selection_fusion,
         equalized_augmented,
         mfcc_nine,
     )

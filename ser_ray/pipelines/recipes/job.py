@@ -36,6 +36,8 @@ class RecipeJob(Job):
     inner_folds: int = Field(2, ge=0)  # of what is fused
     sounds: str | None = None  # manifest of sound events to learn from first
     speech: str | None = None  # manifest of speech without labels to learn from first
+    checkpoint: str | None = None  # of wav2vec, in place of one that is pre-trained on `speech`
+    encoder: str | None = None  # of transformers, for variants that have one
     models: bool = False  # also train each variant on all of the corpus, into OUT/models
     overwrite: bool = False
 
@@ -60,6 +62,8 @@ class RecipeJob(Job):
             self.inner_folds,
             self.sounds,
             self.speech,
+            self.checkpoint,
+            self.encoder,
         )
         connect(self.address)
         store = self.store or storage.join(self.out, "store")

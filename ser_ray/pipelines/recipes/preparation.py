@@ -9,8 +9,16 @@ from typing import Any
 import pyarrow as pa
 
 from ser_ray import storage
+from ser_ray.corpora import read_manifest
+from ser_ray.corpora.manifest import RAW_LABEL
+from ser_ray.corpora.synthetic_sounds import make_sounds
+from ser_ray.models import save_model
 from ser_ray.pipelines.cluster import Progress
-from ser_ray.pipelines.recipes.request import RecipeRequest
+from ser_ray.pipelines.distributed import Workers
+from ser_ray.pipelines.pretrain import pretrain
+from ser_ray.pipelines.recipes.models import CALIBRATED_BY
+from ser_ray.pipelines.recipes.request import RecipeRequest, own_settings
+from ser_ray.pipelines.train import train
 from ser_ray.recipes import Preparation, Recipe, Variant
 
 
@@ -35,10 +43,6 @@ class Made:
         return asdict(self)
 
 
-Maker = Callable[[Preparation, RecipeRequest, pa.Table, str, str, Progress], Made]
-MAKERS: Mapping[str, Maker] = {}
-
-
 def prepared(
     asked: Recipe,
     variants: Sequence[Variant],
@@ -61,14 +65,65 @@ def prepared(
     """
     found = {}
     for preparation in asked.preparations:
-        texts = [str(value) for v in variants for value in (*v.settings.values(), *v.features)]
-        if any("{" + preparation.name + "}" in text for text in texts):
-            place = storage.join(out, "prepared", preparation.name)
-            record = storage.join(out, "prepared", f"{preparation.name}.json")
-            if storage.exists(record):
-                found[preparation.name] = Made(**storage.read_json(record))
-                continue
+        if not any(preparation.serves(variant) for variant in variants):
+            continue
+        place = storage.absolute(storage.join(out, "prepared", preparation.name))
+        record = f"{place}.json"
+        if not storage.exists(record):
             made = MAKERS[preparation.makes](preparation, request, rows, store, place, progress)
             storage.write_json(record, made.to_dict())
-            found[preparation.name] = made
+        found[preparation.name] = Made(**storage.read_json(record))
     return found
+
+
+def _model(
+    asked: Preparation, request: RecipeRequest, rows: pa.Table, store: str, place: str, progress: Progress
+) -> Made:
+    """A model of classes of sounds, those of `--sounds` or made-up ones."""
+    manifest = read_manifest(request.sounds) if request.sounds else make_sounds(f"{place}-sounds")
+    model, report = train(
+        asked.family,
+        manifest,
+        store,
+        settings={**asked.settings, **own_settings(asked.name, request.settings)},
+        progress=progress,
+        inner_folds=CALIBRATED_BY,
+        label=RAW_LABEL,
+    )
+    save_model(model, place)
+    learned = model.card["trained_on"]
+    what = (
+        f"{asked.what}: {learned['utterances']} of {', '.join(learned['corpora'])}, {len(model.labels)} "
+        f"classes, UA {report.ua} on those held out"
+    )
+    return Made(place, what, facts={"metrics": model.card["metrics"], "trained_on": learned})
+
+
+def _checkpoint(
+    asked: Preparation, request: RecipeRequest, rows: pa.Table, store: str, place: str, progress: Progress
+) -> Made:
+    """The checkpoint of wav2vec that the request names, or one that learned `--speech` or the corpus."""
+    if request.checkpoint:
+        return Made(request.checkpoint, f"wav2vec: {storage.name(request.checkpoint)}")
+    speech = read_manifest(request.speech) if request.speech else rows
+    place = f"{place}.safetensors"
+    workers = Workers(1, f"{place}.checkpoints")
+    settings = {**asked.settings, **own_settings(asked.name, request.settings)}
+    card = pretrain(speech, place, store, workers, settings, progress=progress)
+    heard = set(speech["id"].to_pylist()) & set(rows["id"].to_pylist())
+    what = (
+        f"{asked.what}, {card['settings']['size']}, on {card['hours']:.2f} h of {', '.join(card['corpora'])}"
+    )
+    return Made(place, what, transductive=bool(heard), facts=card)
+
+
+def _given(
+    asked: Preparation, request: RecipeRequest, rows: pa.Table, store: str, place: str, progress: Progress
+) -> Made:
+    """What the request names."""
+    given = str(getattr(request, asked.source))
+    return Made(given, f"{asked.what}: {storage.name(given)}")
+
+
+Maker = Callable[[Preparation, RecipeRequest, pa.Table, str, str, Progress], Made]
+MAKERS: Mapping[str, Maker] = {"model": _model, "checkpoint": _checkpoint, "given": _given}

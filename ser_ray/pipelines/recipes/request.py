@@ -17,11 +17,12 @@ from ser_ray.features import Feature
 from ser_ray.models import family
 from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import like
-from ser_ray.models.model import check_features
+from ser_ray.models.model import check_features, check_source
+from ser_ray.models.pretraining.pretrainer import pretrain_options
 from ser_ray.models.space import FEATURE
 from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.dataset import chosen_features
-from ser_ray.recipes import RECIPES, Recipe, Variant
+from ser_ray.recipes import RECIPES, Preparation, Recipe, Variant
 
 EVERY = "all"  # emotions of the corpus, whatever the paper used
 
@@ -37,11 +38,14 @@ class RecipeRequest:
         seeds: of folds and models: 0, 1, and so on, so many.
         variants: only these; all of them where none is named.
         settings: hyperparameters in place of the variants' own: `NAME` for all that have it, or
-            `VARIANT.NAME` for one; parameters of features as `feature.NAME`.
+            `VARIANT.NAME` for one; parameters of features as `feature.NAME`, of what is learned before as
+            `PREPARATION.NAME`.
         emotions: only these; `all` of the corpus; none: those that the paper used.
         inner_folds: of the variants that are fused, to calibrate and fuse by.
         sounds: manifest of sound events, for recipes that learn from them first; synthetic ones without.
         speech: manifest of speech without labels, likewise; the corpus itself without.
+        checkpoint: of wav2vec, in place of one that is pre-trained on `speech`.
+        encoder: of transformers, for variants that have one.
     """
 
     recipe: str
@@ -54,6 +58,8 @@ class RecipeRequest:
     inner_folds: int = 2
     sounds: str | None = None
     speech: str | None = None
+    checkpoint: str | None = None
+    encoder: str | None = None
 
 
 def checked(request: RecipeRequest, asked: Recipe) -> tuple[tuple[str, ...], tuple[Variant, ...]]:
@@ -71,8 +77,19 @@ def checked(request: RecipeRequest, asked: Recipe) -> tuple[tuple[str, ...], tup
         if name not in known:
             raise UnknownName("variant", name, known)
     chosen = tuple(known[name] for name in request.variants or known)
+    for preparation in asked.preparations:
+        if preparation.makes == "given" and getattr(request, preparation.source) is None:
+            lacking = [variant.name for variant in chosen if preparation.serves(variant)]
+            if lacking and request.variants:
+                raise UsageError(f"{lacking[0]} wants {preparation.what}: name it by --{preparation.source}.")
+            chosen = tuple(variant for variant in chosen if variant.name not in lacking)
+    before = {each.name: own_settings(each.name, request.settings) for each in asked.preparations}
+    for preparation in asked.preparations:
+        _check_preparation(preparation, before[preparation.name])
     for name in request.settings:
-        if not any(name in _given(variant, request.settings, names=True) for variant in asked.variants):
+        if name.partition(".")[0] not in before and not any(
+            name in _given(variant, request.settings, names=True) for variant in asked.variants
+        ):
             raise UsageError(
                 f"no variant of {asked.name} has a setting {name!r}; see ser-ray train --list. "
                 f"Variants: {', '.join(known)}."
@@ -83,6 +100,21 @@ def checked(request: RecipeRequest, asked: Recipe) -> tuple[tuple[str, ...], tup
     if asked.fused and request.inner_folds < 1:
         raise UsageError(f"{asked.name} fuses by inner folds: ask for 1 or more.")
     return protocols, chosen
+
+
+def own_settings(owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of settings named `OWNER.NAME` those of one owner, by NAME."""
+    start = f"{owner}."
+    return {name.removeprefix(start): value for name, value in settings.items() if name.startswith(start)}
+
+
+def _check_preparation(preparation: Preparation, given: Mapping[str, Any]) -> None:
+    if preparation.makes == "model":
+        family(preparation.family).settings(given)
+    elif preparation.makes == "checkpoint":
+        pretrain_options({**preparation.settings, **given})
+    elif given:
+        raise UsageError(f"{preparation.name} is given, and has no setting {next(iter(given))!r}.")
 
 
 def chosen_rows(request: RecipeRequest, asked: Recipe, manifest: pa.Table) -> pa.Table:
@@ -119,14 +151,11 @@ def candidate_of(variant: Variant, request: RecipeRequest, made: Mapping[str, st
     chosen = chosen_features(variant.family, [_filled(spec, made) for spec in variant.features])
     given = _given(variant, request.settings)
     of_features = {n.removeprefix(FEATURE): given.pop(n) for n in list(given) if n.startswith(FEATURE)}
-    settings = family(variant.family).settings({**own, **given})
-    chosen = tuple(_changed(feature, of_features) for feature in chosen)
-    return Candidate(
-        variant.family,
-        settings,
-        check_features(variant.family, chosen),
-        normalisations.get(variant.normalise),
-    )
+    kind, normalisation = family(variant.family), normalisations.get(variant.normalise)
+    settings = kind.settings({**own, **given})
+    chosen = check_features(kind.name, tuple(_changed(feature, of_features) for feature in chosen))
+    check_source(kind, settings, chosen, normalisation)
+    return Candidate(kind.name, settings, chosen, normalisation)
 
 
 def _changed(feature: Feature, parameters: Mapping[str, Any]) -> Feature:
@@ -141,8 +170,7 @@ def _given(variant: Variant, settings: Mapping[str, Any], names: bool = False) -
     specs = variant.features or family(variant.family).features
     known |= {FEATURE + f.name for spec in specs if "{" not in spec for f in fields(features.get(spec))}
     mine = {name: name for name in settings if name in known}
-    own = {name.removeprefix(f"{variant.name}."): name for name in settings}
-    mine |= {name: given for name, given in own.items() if name != given and name in known}
+    mine |= {name: f"{variant.name}.{name}" for name in own_settings(variant.name, settings) if name in known}
     return {given if names else name: settings[given] for name, given in mine.items()}
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ser_ray.corpora.splits import Fold, split
 from ser_ray.models import family
+from ser_ray.models.gmm_fusion import FAMILY as FUSED
 from ser_ray.models.learner import placed
 from ser_ray.models.normaliser import normalised
 from ser_ray.models.training import Trained, epochs_of, fits_of
@@ -19,6 +20,7 @@ from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.dataset import Dataset
 from ser_ray.pipelines.parallel import Epochs, parallel_map
+from ser_ray.pipelines.recipes.choice import Choice
 from ser_ray.pipelines.recipes.figures import Outcome, outcome_of
 from ser_ray.pipelines.recipes.material import Material, materials_of
 from ser_ray.pipelines.recipes.models import save_models
@@ -83,7 +85,8 @@ def run_recipe(
     done = read_results([piece for piece, _ in pieces], out)
     todo = [(piece, fold) for piece, fold in pieces if piece not in done]
     inner = {v.name: request.inner_folds if v.name in asked.fused else 0 for v in variants}
-    _fit(todo, candidates, materials, inner, out, progress)
+    chosen = _chosen(asked, request, todo, rows, store, out, progress)
+    _fit(todo, candidates, materials, inner, chosen, out, progress)
     results = read_results([piece for piece, _ in pieces], out)
     places = save_models(variants, candidates, rows, store, out, progress) if models else {}
     measured = Measured(asked, request, variants, candidates, materials, folds, results, made)
@@ -92,11 +95,32 @@ def run_recipe(
     return outcome
 
 
+def _chosen(
+    asked: Recipe,
+    request: RecipeRequest,
+    todo: Sequence[tuple[Piece, Fold]],
+    rows: pa.Table,
+    store: str,
+    out: str,
+    progress: Progress,
+) -> dict[Piece, Mapping[str, Any]]:
+    """What is chosen on the training side of a fold, for the pieces that get it."""
+    wanted = [(piece, fold) for piece, fold in todo if asked.variant(piece.variant).select]
+    if not wanted:
+        return {}
+    fused = next(v for v in asked.variants if v.select and v.family == FUSED.name)
+    member = candidate_of(fused, request, {})
+    material = materials_of([fused], {fused.name: member}, rows, store, progress)[fused.name]
+    choose = Choice(member, material, fused.select, request.inner_folds, out)
+    return {piece: choose(piece.protocol, piece.seed, fold, progress) for piece, fold in wanted}
+
+
 def _fit(
     todo: Sequence[tuple[Piece, Fold]],
     candidates: Mapping[str, Candidate],
     materials: Mapping[str, Material],
     inner: Mapping[str, int],
+    chosen: Mapping[Piece, Mapping[str, Any]],
     out: str,
     progress: Progress,
 ) -> None:
@@ -107,7 +131,7 @@ def _fit(
         for name, c in candidates.items()
     }
     epochs = Epochs(sum(each[piece.variant] for piece, _ in todo), progress)
-    run = _Fits(dict(candidates), dict(materials), dict(inner), out, epochs.tell)
+    run = _Fits(dict(candidates), dict(materials), dict(inner), dict(chosen), out, epochs.tell)
     todo = sorted(todo, key=lambda item: -each[item[0].variant])
     for _ in parallel_map(run, todo, lambda item: kinds[item[0].variant].deep, epochs.show):
         pass
@@ -120,16 +144,18 @@ class _Fits:
     candidates: Mapping[str, Candidate]
     materials: Mapping[str, Material]
     inner: Mapping[str, int]
+    chosen: Mapping[Piece, Mapping[str, Any]]
     out: str
     tell: Callable[..., None]
 
     def __call__(self, item: tuple[Piece, Fold]) -> None:
         piece, fold = item
         member, data = self.candidates[piece.variant], self.materials[piece.variant].loaded()
+        chosen = self.chosen.get(piece, {})
         began = time.monotonic()
         trained = learn(
             family(member.family),
-            member.settings,
+            {**member.settings, **chosen},
             data,
             fold.train,
             member.normalisation,
@@ -152,6 +178,7 @@ class _Fits:
             findings=dict(getattr(trained.classifier, "findings_", {})),
             fit_s=fitted - began,
             predict_s=ended - fitted,
+            chosen=chosen,
             curve=list(getattr(trained.classifier, "curve", [])),
         )
         write_result(result, piece, self.out)
