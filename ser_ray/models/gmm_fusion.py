@@ -25,7 +25,7 @@ from ser_ray.models.selection import columns_of
 
 WEIGHTS = "gmm_fusion.safetensors"
 AUTO = "auto"
-GRID = np.linspace(0.0, 1.0, 21)  # of the cepstrum's weight
+GRID = np.arange(21) / 20  # of the cepstrum's weight
 
 
 class FusionClassifier:
