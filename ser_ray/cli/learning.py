@@ -85,7 +85,7 @@ def _families() -> dict[str, str]:
 
 @app.command(epilog="Example: ser-ray train svm emodb.parquet --store store -o svm --set C=30")
 def train(
-    family: Annotated[str, typer.Argument(help="svm, random_forest, xgboost or a network (--list).")],
+    family: Annotated[str, typer.Argument(help="svm, random_forest, xgboost, gmm or a network (--list).")],
     manifest: Manifest,
     store: Store,
     out: Annotated[str, typer.Option("--output", "-o", help="Model directory to write.")],
