@@ -54,7 +54,8 @@ def _protocol(outcome: Outcome, protocol: str) -> str:
     shown = outcome.tables[protocol]
     name = f"protocol-{list(outcome.tables).index(protocol)}"
     best = max(shown.rows, key=lambda key: shown.rows[key].report.ua.value)
-    heads = (*HEADS, "published", "")
+    published = ["published"] * bool(outcome.card["published"])
+    heads = (*HEADS, *published, "")
     rows = "".join(_row(outcome, key, row, key == best) for key, row in shown.rows.items())
     told = f"{title_of(outcome, protocol)}. {shown.verdict}. In %; in brackets 95 % intervals of a bootstrap "
     told += f"over {shown.rows[best].report.resampled}."
@@ -68,7 +69,7 @@ def _protocol(outcome: Outcome, protocol: str) -> str:
 
 
 def _row(outcome: Outcome, key: str, row: Row, best: bool) -> str:
-    cells = [*cells_of(key, row)[1:], published_of(outcome, key)]
+    cells = [*cells_of(key, row)[1:], *[published_of(outcome, key)] * bool(outcome.card["published"])]
     told = f"{html_text(key)}<small>{html_text(row.what)}{_findings(row)}</small>"
     chance = 1 / sum(n > 0 for n in row.report.n)
     marked = "".join(f"<td>{html_text(cell)}</td>" for cell in cells)
@@ -94,7 +95,7 @@ def _answers(shown: Table) -> str:
 
 def _answer(answer: Answer, widest: float) -> str:
     value, low, high = (100 * v for v in vars(answer.difference).values())
-    css_class = {"y": "yes", "n": "no"}[answer.verdict[0]] if "told" not in answer.verdict else ""
+    css_class = {"yes": "yes", "no, it costs": "no"}.get(answer.verdict, "")
     told = f"{html_text(answer.says)} <small>{html_text(f'{answer.better} against {answer.worse}')}</small>"
     bar = _range(answer.difference, -widest, widest, 0)
     return (

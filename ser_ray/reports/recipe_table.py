@@ -10,7 +10,7 @@ from rich.table import Table as Shown
 from ser_ray.pipelines.recipes.figures import Answer, Outcome, Row, Table
 from ser_ray.reports.wording import elapsed
 
-HEADS = ("", "UA", "WA", "macro-F1", "fits", "an utterance")
+HEADS = ("", "UA", "WA", "macro-F1", "all fits", "one prediction")
 
 
 def markdown_of(outcome: Outcome) -> str:
@@ -29,7 +29,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     for protocol, table in outcome.tables.items():
         shown = Shown(title=title_of(outcome, protocol), title_justify="left")
         published = ["published"] * bool(outcome.card["published"])
-        for head in ("", "UA", "WA", "fits", *published):
+        for head in ("", "UA", "WA", "all fits", *published):
             shown.add_column(head, justify="right" if head else "left", no_wrap=True)
         best = max(table.rows, key=lambda name: table.rows[name].report.ua.value)
         for name, row in table.rows.items():

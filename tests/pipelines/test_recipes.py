@@ -253,7 +253,7 @@ def test_command_prints_table_and_answers_and_writes_page(
     with pytest.raises(SystemExit, match="0"):
         cli.main()
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["protocols"]["speaker"]["answers"][0]["verdict"] in ("yes", "no, it costs", "not to be told")
+    assert told["protocols"]["speaker"]["answers"][0]["verdict"] in ("yes", "no, it costs", "undecided")
 
 
 def test_copies_are_learned_from_and_never_tested(corpus: str, run: Run, tmp_path: Path) -> None:

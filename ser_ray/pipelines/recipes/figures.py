@@ -59,10 +59,10 @@ class Answer:
 
     @property
     def verdict(self) -> str:
-        """`yes`, `no`, or that the interval does not tell."""
+        """`yes`, `no, it costs`, or `undecided` where the interval holds zero."""
         if self.difference.low > 0:
             return "yes"
-        return "no, it costs" if self.difference.high < 0 else "not to be told"
+        return "no, it costs" if self.difference.high < 0 else "undecided"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def read_outcome(uri: str) -> Outcome:
         content = storage.read_json(place)
         tables = TypeAdapter(dict[str, Table]).validate_python(content.pop("protocols"))
         return Outcome(content, tables)
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = " ".join(str(error).split())[:300]
         raise BadStore(f"{place} is not what a recipe writes: {what}. Run the recipe again.") from error
 
