@@ -77,7 +77,7 @@ def recipe(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Run a published system: each variant, its protocols, one table. Killed, it goes on."""
+    """Run a published system: variants, protocols, one table. The same command goes on after a kill."""
     from ser_ray import storage
     from ser_ray.pipelines.recipes.job import RecipeJob
     from ser_ray.reports.progress import showing
