@@ -255,6 +255,7 @@ def test_augment_adds_copies_that_extract_takes_and_refuses_to_copy_twice(
         ("index", "iemocap"),
         ("extract", "is09_lld("),
         ("augment", "reverb("),
+        ("pretrain", "crop_s"),
         ("train", "cnn2d_bilstm("),
         ("tune", "xgboost"),
     ],

@@ -26,7 +26,7 @@ from ser_ray.cli.options import (
 def _settings() -> Mapping[str, str]:
     from ser_ray.models.pretraining.pretrainer import SETTINGS
 
-    return {name: f"{value}" for name, value in SETTINGS.defaults.items()}
+    return {name: f"default: {value or 'none'}" for name, value in SETTINGS.defaults.items()}
 
 
 @app.command(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,16 +100,17 @@ def pretrain(
     options = pretrain_options(settings or {})
     if options.batch < workers.number:
         raise UsageError(f"a batch of {options.batch} is too small for {workers.number} workers. Raise it.")
-    start = digest(storage.require(options.start, "checkpoint")) if options.start else None
-    if start:
+    if options.start:
+        options = replace(options, start=storage.require(options.start, "checkpoint"))
         read_wav2vec(options.start)  # a wrong one is refused before anything is decoded
     connect()
     check_cpus(workers, reads=bool(workers.stream))
     feature = features.with_band(features.get(WAVES), band)
     heard = hear(manifest, store, feature, options, seed, workers.number, progress)
     begun = time.monotonic()
-    request = {"pretrain": asdict(options) | {"start": start}, "feature": feature.fingerprint, "seed": seed}
-    request |= {"workers": workers.number, "rows": keys_of(heard.rows)}
+    request = {"pretrain": asdict(options), "feature": feature.fingerprint, "seed": seed}
+    request |= {"start": digest(options.start) if options.start else None, "workers": workers.number}
+    request |= {"rows": keys_of(heard.rows)}
     stream = heard.seconds.sum() * RATE * 4 > MEMORY if workers.stream is None else workers.stream
     fit = (_streamed if stream else _in_memory)(options, seed, store, feature, heard)
     trained = train_together(fit, bool(stream), request, workers, Epochs(options.epochs, progress, track))

@@ -97,7 +97,8 @@ def test_the_mean_over_workers_is_the_loss_of_the_whole_batch(monkeypatch):
     monkeypatch.setattr(workers, "summed", lambda count: torch.tensor(5.0))
     shares = [type(batch)(*(part[rank::2] for part in batch)) for rank in range(2)]
     losses = [CONTRAST.loss(network, share, torch.Generator()) for share in shares]
-    (sum(losses) / 2).backward()
-    assert float(sum(losses) / 2) == pytest.approx(whole.item(), rel=1e-6)
+    mean = sum(losses) / 2
+    mean.backward()
+    assert mean.item() == pytest.approx(whole.item(), rel=1e-6)
     for weight, gradient in zip(network.parameters(), wanted, strict=True):
         torch.testing.assert_close(weight.grad, gradient, atol=1e-6, rtol=1e-4)
