@@ -21,11 +21,18 @@ from ser_ray.models.pretraining.crops import Crops
 
 
 class Contrastive(nn.Module):
-    """wav2vec with its task: crops -> logits [waves, targets, 1 + NEGATIVES], the true frame's first."""
+    """wav2vec with its task: crops -> logits [waves, targets, 1 + NEGATIVES], the true frame's first.
 
-    def __init__(self, wav2vec: Wav2Vec) -> None:
+    Args:
+        wav2vec: the network.
+        encoder_rate: learning rate of its encoder, as a share of that of the rest. While nothing can be
+            predicted yet, the loss is least where all latent frames are alike; an encoder that learns as fast
+            as the rest gets there first, and stays.
+    """
+
+    def __init__(self, wav2vec: Wav2Vec, encoder_rate: float = 1.0) -> None:
         super().__init__()
-        self.wav2vec = wav2vec
+        self.wav2vec, self.encoder_rate = wav2vec, encoder_rate
 
     def forward(self, crops: Crops) -> Tensor:
         latent = self.wav2vec.feature_extractor(crops.waves)
@@ -36,6 +43,11 @@ class Contrastive(nn.Module):
             scores = predicted[..., : frames - ahead, step].transpose(1, 2) @ latent  # of every frame
             logits.append(scores.gather(2, crops.candidates[:, ahead:]))
         return torch.cat(logits, dim=1)
+
+    def rate_scales(self) -> dict[str, float]:
+        """Share of the learning rate for each parameter of the encoder."""
+        names = (name for name, _ in self.wav2vec.feature_extractor.named_parameters())
+        return {f"wav2vec.feature_extractor.{name}": self.encoder_rate for name in names}
 
 
 def target_losses(logits: Tensor) -> Tensor:

@@ -33,15 +33,19 @@ class PretrainOptions(OptimiserOptions):
     Attributes:
         size: `large` (512 channels, that of the public checkpoint) or `tiny` (64).
         start: checkpoint to go on from, which then says the size; none: random weights.
+        encoder_rate: learning rate of the encoder, as a share of that of the rest; see `Contrastive`.
         crop_s: length of what is heard of an utterance in an epoch, in seconds; shorter ones are left out.
         held_out: share of the recordings by which the best epoch is found.
     """
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {**OptimiserOptions.CHOICES, "size": tuple(SIZES)}
 
+    lr: float = 2e-3
     warmup: int = 1
+    patience: int = 100
     size: str = "large"
     start: str = ""
+    encoder_rate: float = 0.02
     crop_s: float = 1.5
     held_out: float = 0.05
 
@@ -52,6 +56,8 @@ class PretrainOptions(OptimiserOptions):
             raise UsageError(f"crop_s={self.crop_s:g} will not do: a crop takes {shortest} s or more.")
         if not 0 < self.held_out < 1:
             raise UsageError(f"held_out={self.held_out:g} will not do: give a share between 0 and 1.")
+        if self.encoder_rate < 0:
+            raise UsageError(f"encoder_rate={self.encoder_rate:g} will not do: give 0 or more.")
         for name in ("epochs", "batch", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}={getattr(self, name)} will not do: give 1 or more.")
@@ -119,7 +125,8 @@ class Pretrainer:
         """The network, its weights as the seed draws them or as the checkpoint to start from has them."""
         torch.manual_seed(self.seed)
         start = self.options.start
-        return Contrastive(read_wav2vec(start) if start else Wav2Vec(self.options.size))
+        wav2vec = read_wav2vec(start) if start else Wav2Vec(self.options.size)
+        return Contrastive(wav2vec, self.options.encoder_rate)
 
     @property
     def wav2vec(self) -> Wav2Vec:

@@ -8,6 +8,7 @@ import torch
 
 from ser_ray.features.wav2vec_network import HOP, NEGATIVES, RECEPTIVE_FIELD, STEPS, Wav2Vec
 from ser_ray.models.networks import workers
+from ser_ray.models.networks.loop import OptimiserOptions, _groups
 from ser_ray.models.pretraining.contrastive import Contrast, Contrastive, target_losses
 from ser_ray.models.pretraining.crops import SHORTEST, crop, draw_candidates
 
@@ -85,6 +86,16 @@ def test_negatives_are_other_frames_of_the_same_utterance():
 def test_the_shortest_crop_has_a_frame_for_every_step():
     assert SHORTEST == RECEPTIVE_FIELD + 14 * HOP == 2705
     assert tiny()(crops(1, SHORTEST)).shape == (1, sum(range(1, 13)), 11)
+
+
+def test_the_encoder_alone_learns_at_a_rate_of_its_own():
+    network = Contrastive(Wav2Vec("tiny"), encoder_rate=0.25)
+    groups = _groups(network, OptimiserOptions())
+    count = len(list(network.wav2vec.feature_extractor.parameters()))
+    assert {group["scale"]: len(group["params"]) for group in groups} == {
+        0.25: count,
+        1.0: len(list(network.parameters())) - count,
+    }
 
 
 def test_the_mean_over_workers_is_the_loss_of_the_whole_batch(monkeypatch):
