@@ -132,7 +132,9 @@ def test_figures_are_those_of_the_predictions_that_are_kept(run: Run, tmp_path: 
     assert read_outcome(str(tmp_path)) == replace(outcome, predictions={})
 
 
-def test_what_is_fitted_is_kept_and_what_is_lost_is_fitted_again(run: Run, tmp_path: Path) -> None:
+def test_what_is_fitted_is_kept_and_what_is_lost_is_fitted_again(
+    corpus: str, run: Run, tmp_path: Path
+) -> None:
     asked = {**SMALL["ml_fusion"], "variants": ["svm", "random_forest"]}
     first = run("ml_fusion", tmp_path, **asked)
     files = sorted((tmp_path / "results").rglob("*.json"))
@@ -145,6 +147,11 @@ def test_what_is_fitted_is_kept_and_what_is_lost_is_fitted_again(run: Run, tmp_p
         assert row.report == first.tables["speaker"].rows[name].report
     with pytest.raises(OutputConflict, match=r"another seeds\. Choose another -o"):
         run("ml_fusion", tmp_path, **asked, seeds=2)
+    asking = RecipeRequest("ml_fusion", **{"protocols": ["speaker"], "folds": 2} | asked)
+    svm, *others = recipe("ml_fusion").variants
+    changed = replace(recipe("ml_fusion"), variants=(replace(svm, normalise="cmvn"), *others))
+    with pytest.raises(OutputConflict, match=r"another version\."):
+        run_recipe(changed, asking, read_manifest(corpus), "", str(tmp_path))
     files[0].write_text('{"tested": 1')
     with pytest.raises(BadStore, match="is no result of a fit"):
         run("ml_fusion", tmp_path, **asked)

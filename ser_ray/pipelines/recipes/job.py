@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ser_ray import storage
 from ser_ray.corpora import read_manifest
-from ser_ray.pipelines.cluster import Progress, connect
+from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.job import Job, check_vacant
 from ser_ray.pipelines.recipes.figures import Outcome
 from ser_ray.pipelines.recipes.request import RecipeRequest
@@ -41,7 +41,7 @@ class RecipeJob(Job):
     models: bool = False  # also train each variant on all of the corpus, into OUT/models
     overwrite: bool = False
 
-    def run(self, progress: Progress = lambda done, total, counted: None) -> dict[str, Any]:
+    def run(self, progress: Progress = quiet) -> dict[str, Any]:
         """Run it, and give all figures as plain data."""
         return self.dated.measure(progress).to_dict()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pyarrow as pa
@@ -158,6 +160,20 @@ def candidate_of(variant: Variant, request: RecipeRequest, made: Mapping[str, st
     return Candidate(kind.name, settings, chosen, normalisation)
 
 
+def version_of(variants: Sequence[Variant]) -> str:
+    """Other for variants that are declared otherwise, or whose features have changed since."""
+    told = [
+        [asdict(v), {**family(v.family).defaults}, [f.fingerprint for f in map(features.get, _specs(v))]]
+        for v in variants
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _specs(variant: Variant) -> list[str]:
+    """The features of a variant, those left out that need what is not made yet."""
+    return [spec for spec in variant.features or family(variant.family).features if "{" not in spec]
+
+
 def _changed(feature: Feature, parameters: Mapping[str, Any]) -> Feature:
     """A feature with other parameters, those that it has."""
     own = {n: like(getattr(feature, n), v, FEATURE + n) for n, v in parameters.items() if hasattr(feature, n)}
@@ -167,8 +183,7 @@ def _changed(feature: Feature, parameters: Mapping[str, Any]) -> Feature:
 def _given(variant: Variant, settings: Mapping[str, Any], names: bool = False) -> dict[str, Any]:
     """Of the given settings those for a variant; with `names` by the names under which they were given."""
     known = {*family(variant.family).defaults}
-    specs = variant.features or family(variant.family).features
-    known |= {FEATURE + f.name for spec in specs if "{" not in spec for f in fields(features.get(spec))}
+    known |= {FEATURE + f.name for spec in _specs(variant) for f in fields(features.get(spec))}
     mine = {name: name for name in settings if name in known}
     mine |= {name: f"{variant.name}.{name}" for name in own_settings(variant.name, settings) if name in known}
     return {given if names else name: settings[given] for name, given in mine.items()}

@@ -26,7 +26,13 @@ from ser_ray.pipelines.recipes.material import Material, materials_of
 from ser_ray.pipelines.recipes.models import save_models
 from ser_ray.pipelines.recipes.outputs import Measured
 from ser_ray.pipelines.recipes.preparation import prepared
-from ser_ray.pipelines.recipes.request import RecipeRequest, candidate_of, checked, chosen_rows
+from ser_ray.pipelines.recipes.request import (
+    RecipeRequest,
+    candidate_of,
+    checked,
+    chosen_rows,
+    version_of,
+)
 from ser_ray.pipelines.recipes.results import Piece, Result, read_results, write_result
 from ser_ray.pipelines.request import keep_request
 from ser_ray.pipelines.train import learn
@@ -64,7 +70,7 @@ def run_recipe(
     protocols, variants = checked(request, asked)
     rows = chosen_rows(request, asked, manifest)
     connect()
-    keep_request(asdict(request), rows, out, "a recipe", anew)
+    keep_request(asdict(request) | {"version": version_of(variants)}, rows, out, "a recipe", anew)
     began = time.monotonic()
     made = prepared(asked, variants, request, rows, store, out, progress)
     candidates = {v.name: candidate_of(v, request, {n: m.place for n, m in made.items()}) for v in variants}
