@@ -13,7 +13,7 @@ from scipy.fft import irfft, rfft
 from ser_ray.features.feature import BANDS, Array, Batch
 from ser_ray.features.frames import Frames, overlapping
 from ser_ray.features.mel import mel_edges
-from ser_ray.features.mfcc import cosines, delta, moving_average
+from ser_ray.features.mfcc import cosines, delta
 from ser_ray.features.spectrum import BandedFeature, split
 from ser_ray.parameters import parameter
 
@@ -113,7 +113,7 @@ class Is09Lld(BandedFeature):
         """All descriptors of one wave in their order, smoothed, and their deltas."""
         crossings = _zero_crossings(wave, self.window, self.hop)
         columns = np.insert(described, 1 + CEPSTRA, crossings, axis=1)
-        smoothed = moving_average(columns, self.smooth)
+        smoothed = _moving_average(columns, self.smooth)
         return np.concatenate([smoothed, delta(smoothed)], axis=1) if self.deltas else smoothed
 
 
@@ -139,6 +139,13 @@ def _highest_peak(curves: Array, first: int) -> tuple[Array, Array]:
     curve = np.minimum(left - 2 * top + right, -_SILENT)
     lag = best + np.clip(0.5 * (left - right) / curve, -0.5, 0.5)
     return lag.astype(np.float32), peaks[rows, best - first]
+
+
+def _moving_average(columns: Array, frames: int) -> Array:
+    """Mean of each column over `frames` frames around each, the ends repeated."""
+    padded = np.pad(columns, ((frames // 2, frames // 2), (0, 0)), mode="edge")
+    total = sum(padded[k : k + len(columns)] for k in range(frames))
+    return np.asarray(total / np.float32(frames), dtype=np.float32)
 
 
 @lru_cache(maxsize=32)

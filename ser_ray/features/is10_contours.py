@@ -15,7 +15,7 @@ from ser_ray.features.frames import Frames, overlapping
 from ser_ray.features.jitter import jitter_shimmer
 from ser_ray.features.line_spectrum import line_spectra
 from ser_ray.features.mel import mel_edges
-from ser_ray.features.mfcc import cosines, delta, moving_average
+from ser_ray.features.mfcc import cosines, delta
 from ser_ray.features.spectrum import power_of_two, split
 from ser_ray.features.subharmonic import octave_scale, strongest_pitch
 
@@ -53,15 +53,27 @@ def contours(waves: list[Array], rate: int, low: float, high: float) -> list[Con
     """
     hop, long = round(HOP_S * rate), round(PITCH_WINDOW_S * rate)
     found = []
-    for wave, spectral, pitch in zip(
-        waves, _spectral(waves, rate, low, high), _pitches(waves, rate), strict=True
-    ):
+    parts = zip(waves, _spectral(waves, rate, low, high), _pitches(waves, rate), strict=True)
+    for wave, spectral, pitch in parts:
         frames = 1 + (len(wave) - long) // hop
-        f0, *others = _pitch_contours(wave, pitch, rate)
-        columns = np.column_stack([spectral[: frames + 1], *others])
-        onsets = int(np.count_nonzero((f0[1:] > 0) & (f0[:-1] == 0)))
-        found.append(Contours(moving_average(columns, 3)[:frames], onsets))
+        of_pitch = _pitch_contours(wave, pitch, rate)
+        onsets = int(np.count_nonzero((of_pitch[1:, 2] > 0) & (of_pitch[:-1, 2] == 0)))
+        found.append(Contours(_smoothed(spectral[: frames + 1], of_pitch), onsets))
     return found
+
+
+def _smoothed(spectral: Array, of_pitch: Array) -> Array:
+    """Mean over three frames, the first repeated, of 32 and 6 columns [frames, 38].
+
+    Args:
+        spectral: [frames + 1, 32].
+        of_pitch: [frames - 1, 6]; as in openSMILE its last row is repeated to the end.
+    """
+    last, columns = len(of_pitch), np.empty((len(spectral) + 1, 38), dtype=np.float32)
+    columns[1:, :32], columns[1 : last + 1, 32:] = spectral, of_pitch
+    columns[last + 1 :, 32:] = of_pitch[-1]
+    columns[0] = columns[1]
+    return np.asarray((columns[:-2] + columns[1:-1] + columns[2:]) / np.float32(3))
 
 
 def with_deltas(columns: Array) -> Array:
@@ -92,7 +104,7 @@ def _spectral(waves: list[Array], rate: int, low: float, high: float) -> list[Ar
 def _describe(spectra: npt.NDArray[np.complex64], n_fft: int, rate: int, *matrices: Array) -> Array:
     """MFCC, log mel bands and line spectral frequencies of spectra [frames, bins]."""
     filters, liftered, log_filters = matrices
-    power = np.square(spectra.real) + np.square(spectra.imag)
+    power = _power(spectra)
     cepstra = np.log(np.maximum(power @ filters, _FLOOR)) @ liftered
     bands = np.log(np.maximum(power @ log_filters, _LOG_FLOOR))
     return np.column_stack([cepstra, bands, line_spectra(_resampled(spectra, n_fft, rate))])
@@ -122,25 +134,32 @@ def _pitches(waves: list[Array], rate: int) -> list[Array]:
     n_fft = power_of_two(window)
     frames = Frames([overlapping(wave, window, hop) for wave in waves])
     scale, taper = octave_scale(rate, n_fft), _gauss(window)
-    found = [strongest_pitch(np.abs(rfft(block, axis=1)), scale) for block in frames.blocks(taper, n_fft)]
+    spectra = (rfft(block, axis=1) for block in frames.blocks(taper, n_fft))
+    found = [strongest_pitch(np.sqrt(_power(bins)), scale) for bins in spectra]
     return split(np.concatenate(found)[: len(frames)], frames.counts)
 
 
-def _pitch_contours(wave: Array, pitch: Array, rate: int) -> tuple[Array, ...]:
-    """F0 [frames - 1]; envelope of F0, voicing, F0 again, jitter and shimmer [frames + 1, ...].
+def _power(spectra: npt.NDArray[np.complex64]) -> Array:
+    return np.asarray(np.square(spectra.real) + np.square(spectra.imag))
 
-    As in openSMILE the first frame has no pitch, and the last but one is repeated to the end.
+
+def _pitch_contours(wave: Array, pitch: Array, rate: int) -> Array:
+    """Envelope of F0, voicing, F0, jitter, its DDP and shimmer [frames - 1, 6].
+
+    As in openSMILE the first frame has no pitch, and the last is missing.
 
     Args:
         wave: [samples].
         pitch: F0 in Hz and voicing of each frame by itself [frames, 2].
         rate: Hz.
     """
+    found = np.empty((len(pitch) - 1, 6), dtype=np.float32)
     f0 = smooth_f0(np.where(pitch[:, 1] > VOICED, pitch[:, 0], 0))[:-1]
-    voicing = pitch[:-1, 1].copy()
-    f0[0] = voicing[0] = 0
-    columns = [envelope(f0), voicing, f0, jitter_shimmer(wave, f0, rate, round(HOP_S * rate))]
-    return f0, *(np.concatenate([column, column[-1:], column[-1:]]) for column in columns)
+    f0[0] = 0
+    found[:, 0], found[:, 1], found[:, 2] = envelope(f0), pitch[:-1, 1], f0
+    found[0, 1] = 0
+    found[:, 3:] = jitter_shimmer(wave, f0, rate, round(HOP_S * rate))
+    return found
 
 
 def smooth_f0(f0: Array) -> Array:

@@ -132,10 +132,11 @@ def _period(samples: Row, sums: Row, squares: Row, place: int, expected: float) 
 @compiled
 def _correlation(samples: Row, sums: Row, squares: Row, place: int, lag: int) -> float:
     """Correlation of `lag` samples with as many that follow."""
-    product = 0.0
-    for i in range(place, place + lag):
-        product += samples[i] * samples[i + lag]
     after, end = place + lag, place + 2 * lag
+    this, next_one = samples[place:after], samples[after:end]
+    product = 0.0
+    for i in range(lag):
+        product += this[i] * next_one[i]
     first, second = sums[after] - sums[place], sums[end] - sums[after]
     energy = squares[after] - squares[place] - first * first / lag
     following = squares[end] - squares[after] - second * second / lag

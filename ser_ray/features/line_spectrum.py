@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,10 +30,10 @@ def line_spectra(frames: Array) -> Array:
         Radians, ascending, float32 [frames, 8].
     """
     found = np.empty((len(frames), ORDER), dtype=np.float32)
+    of_sum, of_difference = np.ones(5), np.ones(5)
     for k in range(len(frames)):
         predictor = _predictor(_autocorrelation(frames[k]))
         mirror = predictor[::-1]
-        of_sum, of_difference = np.ones(5), np.ones(5)
         for i in range(4):
             of_sum[i + 1] = predictor[i + 1] + mirror[i] - of_sum[i]
             of_difference[i + 1] = predictor[i + 1] - mirror[i] + of_difference[i]
@@ -46,9 +48,9 @@ def _autocorrelation(frame: Array) -> Row:
     """Sums of products at lags of 0 to 8 samples [9]."""
     found = np.empty(ORDER + 1)
     for lag in range(ORDER + 1):
-        total = np.float32(0.0)
-        for i in range(len(frame) - lag):
-            total += frame[i] * frame[i + lag]
+        total, later = np.float32(0.0), frame[lag:]
+        for i in range(len(later)):
+            total += frame[i] * later[i]
         found[lag] = total
     return found
 
@@ -57,6 +59,7 @@ def _autocorrelation(frame: Array) -> Row:
 def _predictor(correlation: Row) -> Row:
     """Polynomial of the prediction error, from 1 on [9], by the recursion of Levinson and Durbin."""
     predictor = np.zeros(ORDER + 1)
+    before = np.zeros(ORDER + 1)
     predictor[0] = 1.0
     error = correlation[0]
     for order in range(1, ORDER + 1):
@@ -66,7 +69,7 @@ def _predictor(correlation: Row) -> Row:
         for i in range(order):
             total += predictor[i] * correlation[order - i]
         reflection = -total / error
-        before = predictor.copy()
+        before[:] = predictor
         for i in range(1, order + 1):
             predictor[i] += reflection * before[order - i]
         error *= 1.0 - reflection * reflection
@@ -74,7 +77,7 @@ def _predictor(correlation: Row) -> Row:
 
 
 @compiled
-def _angles(half: Row) -> Row:
+def _angles(half: Row) -> tuple[float, float, float, float]:
     """Angles of the four roots on the upper half circle, ascending, of a symmetric polynomial [5].
 
     As a polynomial of the fourth degree in the cosine it has four real roots. From 1 downwards Newton's
@@ -102,6 +105,9 @@ def _angles(half: Row) -> Row:
     middle = -(second + q2) / 2
     product = (second + q2) * second + q1
     apart = np.sqrt(max(middle * middle - product, 0.0))
-    roots = np.array([first, second, middle + apart, middle - apart])
-    angles: Row = np.arccos(np.minimum(np.maximum(roots, -1.0), 1.0))
-    return angles
+    return _angle(first), _angle(second), _angle(middle + apart), _angle(middle - apart)
+
+
+@compiled
+def _angle(cosine: float) -> float:
+    return math.acos(min(max(cosine, -1.0), 1.0))

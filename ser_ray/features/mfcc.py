@@ -85,13 +85,6 @@ def delta(columns: Array, reach: int = 2) -> Array:
     return slope / np.float32(2 * sum(step * step for step in range(1, reach + 1)))
 
 
-def moving_average(columns: Array, frames: int) -> Array:
-    """Mean of each column over `frames` frames around each, the ends repeated."""
-    padded = np.pad(columns, ((frames // 2, frames // 2), (0, 0)), mode="edge")
-    total = sum(padded[k : k + len(columns)] for k in range(frames))
-    return np.asarray(total / np.float32(frames), dtype=np.float32)
-
-
 @lru_cache(maxsize=32)
 def cosines(bands: int, coefficients: int, lifter: int = 0) -> Array:
     """Orthonormal DCT-II as a matrix [bands, coefficients], liftered if asked for."""

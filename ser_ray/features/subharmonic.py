@@ -102,19 +102,19 @@ def strongest_pitch(magnitudes: Array, scale: OctaveScale) -> Array:
 @compiled
 def _resample(spectra: Array, curve: Array, links: Array, below: Indices, weights: Array) -> Array:
     """Spectra [bins, lanes] at the points of the scale."""
-    bins, lanes = spectra.shape
-    bend = np.zeros((bins, lanes), dtype=np.float32)
+    bins = len(spectra)
+    bend = np.zeros((bins, _LANES), dtype=np.float32)
     for k in range(1, bins - 1):
-        for lane in range(lanes):
+        for lane in range(_LANES):
             own = curve[k, 0] * spectra[k + 1, lane] + curve[k, 1] * spectra[k, lane]
             bend[k, lane] = own + curve[k, 2] * spectra[k - 1, lane] - links[k, 0] * bend[k - 1, lane]
     for k in range(bins - 2, 0, -1):
-        for lane in range(lanes):
+        for lane in range(_LANES):
             bend[k, lane] -= links[k, 1] * bend[k + 1, lane]
-    found = np.empty((len(below), lanes), dtype=np.float32)
+    found = np.empty((len(below), _LANES), dtype=np.float32)
     for k in range(len(below)):
         low, lower, upper = below[k], weights[k, 0], weights[k, 1]
-        for lane in range(lanes):
+        for lane in range(_LANES):
             line = lower * spectra[low, lane] + upper * spectra[low + 1, lane]
             found[k, lane] = line + weights[k, 2] * bend[low, lane] + weights[k, 3] * bend[low + 1, lane]
     return found
@@ -123,16 +123,14 @@ def _resample(spectra: Array, curve: Array, links: Array, below: Indices, weight
 @compiled
 def _sum_harmonics(spectra: Array, shifts: Indices, shares: Array) -> Array:
     """Weighted sums of the spectra [points, lanes] over the harmonics of each point, not below zero."""
-    points, lanes = spectra.shape
-    found = np.zeros((points, lanes), dtype=np.float32)
+    found = np.zeros(spectra.shape, dtype=np.float32)
+    summed, flat = found.ravel(), spectra.ravel()
     for k in range(len(shifts)):
-        shift, share = shifts[k], shares[k]
-        for point in range(points - shift):
-            for lane in range(lanes):
-                found[point, lane] += share * spectra[point + shift, lane]
-    for point in range(points):
-        for lane in range(lanes):
-            found[point, lane] = max(found[point, lane], np.float32(0.0))
+        share, harmonic = shares[k], flat[shifts[k] * _LANES :]
+        for i in range(len(harmonic)):
+            summed[i] += share * harmonic[i]
+    for i in range(len(summed)):
+        summed[i] = max(summed[i], np.float32(0.0))
     return found
 
 
