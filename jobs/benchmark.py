@@ -2,6 +2,7 @@
 
 python jobs/benchmark.py CONFIG.yaml
 python jobs/benchmark.py features manifest.parquet [--files 200] [--repeats 3]
+python jobs/benchmark.py is10 manifest.parquet [--files 200] [--repeats 3]
 python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
 python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
 python jobs/benchmark.py tune manifest.parquet --store STORE [--trials 60]
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parts = parser.add_subparsers(dest="part", required=True)
     helps = {
         "features": "our features beside librosa's and openSMILE's, one core",
+        "is10": "our IS10 beside openSMILE's, numbers and speed, one core",
         "extract": "extraction on Ray beside a plain loop",
         "train": "a network's training beside a plain PyTorch loop",
         "tune": "trials of the svm beside a plain scikit-learn loop",

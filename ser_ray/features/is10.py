@@ -1,16 +1,12 @@
-"""IS10: the feature set of the INTERSPEECH 2010 Paralinguistic Challenge, by openSMILE."""
+"""IS10: the feature set of the INTERSPEECH 2010 Paralinguistic Challenge."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ser_ray import errors
-from ser_ray.features.extras import require_extra
 from ser_ray.features.feature import BANDS, Array, Batch, Feature
 from ser_ray.parameters import parameter
 
@@ -29,85 +25,101 @@ FUNCTIONALS = (
     *("upleveltime75", "upleveltime90"),
 )
 NOT_OF_PITCH = ("percentile1.0", "pctlrange0-1")
+TURN = ("F0final__Turn_numOnsets", "F0final__Turn_duration")
 SHORTEST_S = 0.1  # openSMILE gives nothing below 70 ms, two of its 60 ms frames
-NOTICE = (
-    "is10 is computed by openSMILE, (c) audEERING GmbH, under its research licence: non-commercial use only. "
-    "Any other use needs a commercial licence from audEERING."
-)
+LEFT_OUT = 3  # frames at the end that openSMILE's functionals do not see
+FRAME_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Is10(Feature):
-    """The 1,582 statistics of Schuller et al. (2010), `IS10_paraling_compat` of openSMILE.
+    """The 1,582 statistics of Schuller et al. (2010).
 
-    34 descriptors and their deltas under 21 functionals, 4 descriptors of pitch and theirs over voiced
-    frames under 19, number of pitch onsets, and duration. A wave shorter than 0.1 s is filled up with
-    zeros; what goes beyond full scale clips. It needs the extra `opensmile`, whose licence is
-    non-commercial.
+    34 descriptors and their deltas under 21 functionals, 4 descriptors of pitch and theirs under 19 over
+    the frames where they are not zero, number of pitch onsets, and duration in seconds. Names, order and
+    values are those of openSMILE's `IS10_paraling_compat`, but for rounding; its peculiarities are kept:
+
+    - The wave is one of 16 bits: what goes beyond full scale clips, digits below are cut off.
+    - Loudness is that of the first sample of a frame.
+    - Of a period, rounding decides whether it counts for jitter and shimmer; see `jitter.jitter_shimmer`.
+    - Functionals do not see the last three frames.
+
+    A wave shorter than 0.1 s is filled up with zeros. Mel bands end at half the rate: at 8 kHz the values
+    are those of openSMILE at 8 kHz. In the band `telephone` they also begin at 300 and end at 3400 Hz,
+    where openSMILE's see what the line has left; pitch, line spectra and loudness are the same.
+
+    Attributes:
+        level: `functionals`, one vector; `lld`, the 38 smoothed descriptors [frames, 38]; or `lld_deltas`,
+            their deltas beside them [frames, 76].
     """
 
     name: ClassVar[str] = "is10"
+    version: ClassVar[int] = 2
 
     rate: int = parameter(own=lambda f: BANDS[f.band].rate, low=8000, high=48_000)
-
-    def _check(self) -> None:
-        require_extra("opensmile", "opensmile", "feature is10")
+    level: str = parameter("functionals", choices=("functionals", "lld", "lld_deltas"))
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        return (len(self.names),)
+        count = len(self.names)
+        return (count,) if self.level == "functionals" else (None, count)
 
     @property
     def names(self) -> tuple[str, ...]:
-        pitch = [functional for functional in FUNCTIONALS if functional not in NOT_OF_PITCH]
-        return (
-            *_names(DESCRIPTORS, FUNCTIONALS),
-            *_names(PITCH, pitch),
-            *("F0final__Turn_numOnsets", "F0final__Turn_duration"),
-        )
-
-    def announce(self) -> None:
-        _say_whose()
+        if self.level == "functionals":
+            return functional_names()
+        descriptors = (*DESCRIPTORS, *PITCH)
+        return descriptors if self.level == "lld" else (*descriptors, *map(delta_name, descriptors))
 
     def _compute(self, batch: Batch) -> list[Array]:
-        return [by_opensmile(wave, self.rate) for wave in batch.waves]
+        # numba takes most of a second to import, which only users of this feature shall wait.
+        from ser_ray.features.is10_contours import contours, with_deltas
+
+        low, high = BANDS[self.band].low, min(BANDS[self.band].high, self.rate / 2)
+        waves = [sixteen_bit(wave, self.rate) for wave in batch.waves]
+        found = contours(waves, self.rate, low, high)
+        if self.level == "lld":
+            return [columns for columns, _ in found]
+        both = [with_deltas(columns) for columns, _ in found]
+        if self.level == "lld_deltas":
+            return both
+        return [summarise(columns, onsets) for columns, (_, onsets) in zip(both, found, strict=True)]
 
 
-def by_opensmile(wave: Array, rate: int) -> Array:
-    """The 1,582 values of a wave, in openSMILE's order.
+def functional_names() -> tuple[str, ...]:
+    """Names of the 1,582 columns, openSMILE's."""
+    pitch = [functional for functional in FUNCTIONALS if functional not in NOT_OF_PITCH]
+    groups = ((DESCRIPTORS, FUNCTIONALS), (PITCH, pitch))
+    described = [
+        f"{descriptor}_{functional}"
+        for descriptors, functionals in groups
+        for descriptor in (*descriptors, *map(delta_name, descriptors))
+        for functional in functionals
+    ]
+    return (*described, *TURN)
 
-    Args:
-        wave: float32 [samples], full scale at 1.0.
-        rate: its rate, Hz.
 
-    Raises:
-        UnreadableAudio: `not_finite`: openSMILE gives NaN or infinite values.
-    """
+def delta_name(descriptor: str) -> str:
+    """Name of a descriptor's delta."""
+    return descriptor.replace("_sma", "_sma_de")
+
+
+def sixteen_bit(wave: Array, rate: int) -> Array:
+    """The wave in steps of 1 / 32767, cut off towards zero and clipped; at least 0.1 s."""
     filled = np.pad(wave, (0, max(0, round(SHORTEST_S * rate) - len(wave))))
-    # openSMILE counts in 16 bits: a sample of 1.0 would come around as -1.0.
-    values = _smile()(np.clip(filled, -1.0, 32767 / 32768), rate).reshape(-1).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise errors.UnreadableAudio("not_finite", "openSMILE gives no finite values; leave the wave out.")
-    return np.asarray(values)
+    steps = np.trunc(np.clip(filled, -1.0, 32767 / 32768) * np.float32(32768))
+    return np.asarray(steps / np.float32(32767), dtype=np.float32)
 
 
-@lru_cache(maxsize=1)
-def _smile() -> Any:
-    """openSMILE, built once a process: it cannot be sent to another."""
-    require_extra("opensmile", "opensmile", "feature is10")
-    import opensmile
+def summarise(columns: Array, onsets: int) -> Array:
+    """The 1,582 values of 38 descriptors and their deltas [frames, 76], and the number of pitch onsets."""
+    from ser_ray.features.functionals import functionals
 
-    _say_whose()
-    return opensmile.Smile(opensmile.FeatureSet.IS10, opensmile.FeatureLevel.Functionals)
-
-
-@lru_cache(maxsize=1)
-def _say_whose() -> None:
-    """Print the licence, once a process."""
-    logging.getLogger(__name__).warning(NOTICE)
-
-
-def _names(descriptors: tuple[str, ...], functionals: tuple[str, ...] | list[str]) -> list[str]:
-    """Names of the functionals of the descriptors, then of their deltas."""
-    deltas = [descriptor.replace("_sma", "_sma_de") for descriptor in descriptors]
-    return [f"{d}_{functional}" for d in (*descriptors, *deltas) for functional in functionals]
+    seen = columns[: max(1, len(columns) - LEFT_OUT)].T
+    count, pitch = len(DESCRIPTORS), len(PITCH)
+    deltas = count + pitch
+    described = functionals(np.concatenate([seen[:count], seen[deltas : deltas + count]]))
+    of_pitch = functionals(np.concatenate([seen[count:deltas], seen[deltas + count :]]), skip_zeros=True)
+    kept = [k for k, functional in enumerate(FUNCTIONALS) if functional not in NOT_OF_PITCH]
+    turn = [onsets, (len(columns) - 1) * FRAME_S]
+    return np.concatenate([described.ravel(), of_pitch[:, kept].ravel(), turn]).astype(np.float32)

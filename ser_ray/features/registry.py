@@ -9,6 +9,7 @@ from ser_ray.features.feature import Band, Feature
 from ser_ray.features.image import ColourImage, Image
 from ser_ray.features.is09_lld import Is09Lld
 from ser_ray.features.is10 import Is10
+from ser_ray.features.is10_opensmile import Is10OpenSmile
 from ser_ray.features.log_stft import LogStft
 from ser_ray.features.logmel import LogMel
 from ser_ray.features.mfcc import Mfcc
@@ -31,6 +32,7 @@ FEATURES: dict[str, type[Feature]] = {
     "image": Image,
     "is09_lld": Is09Lld,
     "is10": Is10,
+    "is10_opensmile": Is10OpenSmile,
     "log_stft": LogStft,
     "logmel": LogMel,
     "mfcc": Mfcc,

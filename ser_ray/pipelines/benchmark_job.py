@@ -7,7 +7,12 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from ser_ray.corpora import read_manifest
-from ser_ray.pipelines.benchmark import benchmark_extract, benchmark_features, benchmark_score
+from ser_ray.pipelines.benchmark import (
+    benchmark_extract,
+    benchmark_features,
+    benchmark_is10,
+    benchmark_score,
+)
 from ser_ray.pipelines.cluster import Progress, connect, quiet
 from ser_ray.pipelines.job import Job
 from ser_ray.pipelines.planning_benchmark import benchmark_plan
@@ -22,6 +27,7 @@ class BenchmarkJob(Job):
     identity = ("part",)
     needs: ClassVar[dict[str, tuple[str, ...]]] = {
         "features": ("manifest",),
+        "is10": ("manifest",),
         "extract": ("manifest",),
         "train": ("manifest", "store"),
         "tune": ("manifest", "store"),
@@ -30,6 +36,7 @@ class BenchmarkJob(Job):
     }
     takes: ClassVar[dict[str, tuple[str, ...]]] = {
         "features": ("files",),
+        "is10": ("files",),
         "extract": ("feature", "hours"),
         "train": ("family", "epochs", "workers"),
         "tune": ("trials",),
@@ -37,7 +44,7 @@ class BenchmarkJob(Job):
         "plan": ("objects",),
     }
 
-    part: Literal["features", "extract", "train", "tune", "score", "plan"]
+    part: Literal["features", "is10", "extract", "train", "tune", "score", "plan"]
     manifest: str | None = None
     store: str | None = None  # feature store
     archive: str | None = None  # of calls
@@ -63,8 +70,8 @@ class BenchmarkJob(Job):
         return self
 
     def run(self, progress: Progress = quiet) -> dict[str, Any]:
-        """Measure; features and plans are those of one core, without a cluster."""
-        if self.part not in ("features", "plan"):
+        """Measure; features, IS10 and plans are those of one core, without a cluster."""
+        if self.part not in ("features", "is10", "plan"):
             connect(self.address)
         return self.dated.work(progress)
 
@@ -77,6 +84,8 @@ class BenchmarkJob(Job):
         manifest, store = read_manifest(self.manifest or ""), self.store or ""
         if self.part == "features":
             return benchmark_features(manifest, self.files, self.repeats)
+        if self.part == "is10":
+            return benchmark_is10(manifest, self.files, self.repeats)
         if self.part == "extract":
             return benchmark_extract(manifest, self.feature, self.hours, self.repeats)
         if self.part == "tune":

@@ -56,6 +56,6 @@ RECIPE = Recipe(
         "The paper's encoder learned from 960 h of Librispeech; without `--checkpoint` of that one a small "
         "one is pre-trained on the speech at hand, which is minutes or hours.",
     ),
-    needs="the extra `opensmile`; speech to pre-train on (`--speech`; the corpus itself without) or a "
+    needs="speech to pre-train on (`--speech`; the corpus itself without) or a "
     "checkpoint (`--checkpoint`); `--encoder` of transformers for the rows `encoder`",
 )
