@@ -19,5 +19,10 @@ def compiled(function: Callable[Given, Result]) -> Callable[Given, Result]:
 
     A module that uses it takes most of a second to import: import it where it is needed first.
     """
-    fast: Callable[Given, Result] = numba.njit(cache=True, fastmath=_ORDER_IS_FREE, nogil=True)(function)
+    options = {"fastmath": _ORDER_IS_FREE, "nogil": True}
+    fast: Callable[Given, Result]
+    try:
+        fast = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder for the code may be written
+        fast = numba.njit(**options)(function)
     return fast
