@@ -20,7 +20,7 @@ from ser_ray.corpora.synthetic_sounds import make_sounds
 from ser_ray.errors import BadManifest, BadStore, OutputConflict, UnknownName, UsageError
 from ser_ray.evaluation import measure
 from ser_ray.fusion import load_ensemble, save_ensemble
-from ser_ray.models import FAMILIES
+from ser_ray.models import FAMILIES, load_model
 from ser_ray.models.networks.vgg import vgg19_layers
 from ser_ray.pipelines.fuse import fuse, load_members
 from ser_ray.pipelines.recipes import Outcome, RecipeRequest, run_recipe
@@ -177,6 +177,17 @@ def test_models_of_a_recipe_are_fused_and_loaded(run: Run, tmp_path: Path) -> No
     loaded, _ = load_ensemble(str(tmp_path / "ensemble"))
     assert {model.family for model in loaded.members.values()} == {"svm", "xgboost"}
     assert loaded.members["xgboost"].settings["trees"] == 20
+
+
+def test_columns_are_chosen_in_each_fold_and_for_the_model_of_all(run: Run, tmp_path: Path) -> None:
+    asked = {**SMALL["selection_fusion"], "variants": ["pitch_15"], "models": True}
+    places = run("selection_fusion", tmp_path, **asked).card["models"]
+    results = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
+    columns = [result["chosen"]["columns"] for result in results]
+    columns.append(load_model(places["pitch_15"]).settings["columns"])
+    assert [len(set(text.split("-"))) for text in columns] == [15, 15, 15]
+    chosen = [json.loads(path.read_text())[-1]["columns"] for path in (tmp_path / "chosen").rglob("*.json")]
+    assert sorted(chosen) == sorted(columns)
 
 
 def test_table_of_all_systems_fuses_the_best_few(run: Run, tmp_path: Path) -> None:

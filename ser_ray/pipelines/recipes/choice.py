@@ -1,12 +1,14 @@
 """Pitch statistics that are chosen on the training side of each fold, before anything is fitted there.
 
-OUT/chosen/PROTOCOL/SEED/FOLD.json
+OUT/chosen/PROTOCOL/SEED/FOLD.json; of models of the whole corpus OUT/chosen/corpus/0/all.json
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from ser_ray import storage
 from ser_ray.corpora.splits import Fold
@@ -30,6 +32,7 @@ class Choice:
         wanted: how many columns.
         inner_folds: of the training rows.
         out: folder of the recipe.
+        progress: told how far it is.
     """
 
     member: Candidate
@@ -37,8 +40,14 @@ class Choice:
     wanted: int
     inner_folds: int
     out: str
+    progress: Progress
 
-    def __call__(self, protocol: str, seed: int, fold: Fold, progress: Progress) -> Mapping[str, str]:
+    def on_all(self) -> Mapping[str, str]:
+        """The setting for a model of the whole corpus."""
+        rows = np.arange(len(self.material.data.y))
+        return self("corpus", 0, Fold("all", rows, rows[:0]))
+
+    def __call__(self, protocol: str, seed: int, fold: Fold) -> Mapping[str, str]:
         """The setting that a fold's variants get; once chosen, it is kept."""
         parts: Sequence[str] = (protocol, str(seed), fold.name)
         place = storage.join(self.out, "chosen", *map(plain_name, parts)) + ".json"
@@ -50,7 +59,7 @@ class Choice:
                 self.wanted,
                 self.inner_folds,
                 seed,
-                progress,
+                self.progress,
             )
             told = [{COLUMNS: columns_text(step.columns), "ua": step.score} for step in steps]
             storage.write_json(place, told)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import pyarrow as pa
+import ray
 
 from ser_ray.corpora.augmented import augment
 from ser_ray.errors import BadManifest
@@ -23,12 +23,10 @@ class Material:
     """Utterances, and where the cluster has their features."""
 
     data: Utterances
-    X: Any  # reference to the array in the object store
+    X: ray.ObjectRef  # the array, in the object store
 
     def loaded(self) -> Dataset:
         """With the features, in a worker."""
-        import ray
-
         known = {f.name: getattr(self.data, f.name) for f in fields(Utterances)}
         return Dataset(**known, X=ray.get(self.X))
 

@@ -12,6 +12,7 @@ from ser_ray.models import save_model
 from ser_ray.models.normalisation import spec_of
 from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.cluster import Progress
+from ser_ray.pipelines.recipes.choice import Choice
 from ser_ray.pipelines.train import train
 from ser_ray.recipes import Variant
 
@@ -21,6 +22,7 @@ CALIBRATED_BY = 1  # a network's held-out slice; two folds of what holds none
 def save_models(
     variants: Sequence[Variant],
     candidates: Mapping[str, Candidate],
+    choice: Choice | None,
     rows: pa.Table,
     store: str,
     out: str,
@@ -31,6 +33,7 @@ def save_models(
     Args:
         variants: which.
         candidates: what is trained for each.
+        choice: of columns, for the variants that want some.
         rows: recordings, no copies.
         store: feature store.
         out: folder of the recipe; they go to OUT/models/VARIANT.
@@ -46,7 +49,7 @@ def save_models(
             augment(rows, variant.copies) if variant.copies else rows,
             store,
             [feature.spec for feature in member.features],
-            settings=member.settings,
+            settings={**member.settings, **(choice.on_all() if choice and variant.select else {})},
             progress=progress,
             normalise=spec_of(member.normalisation),
             inner_folds=CALIBRATED_BY,

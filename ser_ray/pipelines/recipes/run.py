@@ -36,7 +36,7 @@ from ser_ray.pipelines.recipes.request import (
 from ser_ray.pipelines.recipes.results import Piece, Result, read_results, write_result
 from ser_ray.pipelines.request import keep_request
 from ser_ray.pipelines.train import learn
-from ser_ray.recipes import Recipe
+from ser_ray.recipes import Recipe, Variant
 
 
 def run_recipe(
@@ -91,34 +91,40 @@ def run_recipe(
     done = read_results([piece for piece, _ in pieces], out)
     todo = [(piece, fold) for piece, fold in pieces if piece not in done]
     inner = {v.name: request.inner_folds if v.name in asked.fused else 0 for v in variants}
-    chosen = _chosen(asked, request, todo, rows, store, out, progress)
+    choice = _choice(asked, request, variants, candidates, materials, rows, store, out, progress)
+    chosen = {
+        piece: choice(piece.protocol, piece.seed, fold)
+        for piece, fold in todo
+        if choice and asked.variant(piece.variant).select
+    }
     _fit(todo, candidates, materials, inner, chosen, out, progress)
     results = read_results([piece for piece, _ in pieces], out)
-    places = save_models(variants, candidates, rows, store, out, progress) if models else {}
+    places = save_models(variants, candidates, choice, rows, store, out, progress) if models else {}
     measured = Measured(asked, request, variants, candidates, materials, folds, results, made)
     outcome = outcome_of(measured, places, time.monotonic() - began)
     outcome.save(out)
     return outcome
 
 
-def _chosen(
+def _choice(
     asked: Recipe,
     request: RecipeRequest,
-    todo: Sequence[tuple[Piece, Fold]],
+    variants: Sequence[Variant],
+    candidates: Mapping[str, Candidate],
+    materials: Mapping[str, Material],
     rows: pa.Table,
     store: str,
     out: str,
     progress: Progress,
-) -> dict[Piece, Mapping[str, Any]]:
-    """What is chosen on the training side of a fold, for the pieces that get it."""
-    wanted = [(piece, fold) for piece, fold in todo if asked.variant(piece.variant).select]
-    if not wanted:
-        return {}
+) -> Choice | None:
+    """How columns are chosen for the variants that want some; None where none does."""
+    if not any(variant.select for variant in variants):
+        return None
     fused = next(v for v in asked.variants if v.select and v.family == FUSED.name)
-    member = candidate_of(fused, request, {})
-    material = materials_of([fused], {fused.name: member}, rows, store, progress)[fused.name]
-    choose = Choice(member, material, fused.select, request.inner_folds, out)
-    return {piece: choose(piece.protocol, piece.seed, fold, progress) for piece, fold in wanted}
+    member = candidates.get(fused.name) or candidate_of(fused, request, {})
+    known = materials.get(fused.name)
+    material = known or materials_of([fused], {fused.name: member}, rows, store, progress)[fused.name]
+    return Choice(member, material, fused.select, request.inner_folds, out, progress)
 
 
 def _fit(
