@@ -15,14 +15,6 @@ from ser_ray.models.pretraining.crops import SHORTEST, crop, draw_candidates
 CONTRAST = Contrast(torch.device("cpu"))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 def noise(samples: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, samples).astype(np.float32)
 

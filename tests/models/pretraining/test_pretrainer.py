@@ -18,14 +18,6 @@ from ser_ray.models.pretraining.pretrainer import Pretrainer, pretrain_options
 FEW = {"size": "tiny", "crop_s": 0.3, "batch": 4, "epochs": 3, "lr": 2e-3, "encoder_rate": 1.0}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def waves(tmp_path_factory):
     table = make_corpus(str(tmp_path_factory.mktemp("speech")), speakers=2, per_emotion=2)
