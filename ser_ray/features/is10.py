@@ -46,10 +46,10 @@ class Is10(Feature):
 
     Beside openSMILE on EMO-DB (535 files) and 300 of RAVDESS: descriptors outside pitch correlate by .9999
     over frames, their median relative difference is 3e-5 at most; every frame has the same voicing and F0;
-    jitter and shimmer correlate by .998. Within 1 % are 99.2 to 99.7 % of the values of the functionals
-    outside pitch, 97.6 to 99.0 % of the others; what is left are mostly quartiles of deltas about zero, and
+    jitter and shimmer correlate by .997. Within 1 % are 99.1 to 99.7 % of the values of the functionals
+    outside pitch, 97.6 to 98.6 % of the others; what is left are mostly quartiles of deltas about zero, and
     utterances in which the rounding of one period went the other way. Linear SVM, EMO-DB, leave one speaker
-    out: UA 76.5 by either. Ten times as fast on the same core. `jobs/benchmark.py is10` measures it anew.
+    out: UA 76.5 by either. Nine to ten times as fast on the same core. `jobs/benchmark.py is10` measures it anew.
 
     A wave shorter than 0.1 s is filled up with zeros. Mel bands end at half the rate: at 8 kHz the values
     are those of openSMILE at 8 kHz; the line spectra there, of a signal at 11 kHz whose upper part is
