@@ -90,6 +90,22 @@ def test_recurrent_reads_valid_frames_only_and_its_last_state_is_the_last_valid_
         assert torch.allclose(end[4:], alone[0, 0, 4:], atol=1e-6)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_learns_from_padded_sequences_what_it_learns_from_packed_ones(cell):
+    torch.manual_seed(0)
+    layer = Recurrent(3, 4, cell, bidirectional=True, layers=2)
+    values, lengths = frames_first([5, 9, 1])
+    values = torch.where(values == JUNK, 0.0, values).requires_grad_()
+    weight = torch.randn(3, 12, 8)
+    wanted, found = (
+        torch.autograd.grad((run(values, lengths) * weight).sum(), [values, *layer.parameters()])
+        for run in (layer._packed, layer._turned)
+    )
+    for one, other in zip(wanted, found, strict=True):
+        assert torch.count_nonzero(one)
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
 def test_recurrent_starts_orthogonal_with_open_forget_gates(cell, gates):
     layer = Recurrent(6, 5, cell, bidirectional=True).layer
