@@ -81,8 +81,8 @@ class Recurrent(nn.Module):
         return every
 
     def _turned(self, values: Tensor, lengths: Tensor) -> Tensor:
-        """The same without packing, whose training costs a CPU several times as much: what reads backwards reads
-        each sequence turned round forwards."""
+        """The same without packing, whose training costs a CPU several times as much: what reads backwards
+        reads each sequence turned round forwards."""
         frames = torch.arange(values.shape[1], device=values.device)
         ends = lengths.to(values.device)[:, None]
         order = torch.where(frames < ends, ends - 1 - frames, frames).unsqueeze(-1)
