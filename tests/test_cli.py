@@ -170,8 +170,11 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
         )
         assert trained["band"] == "telephone"
     members = [tmp_path / "svm", tmp_path / "random_forest"]
-    fused = ok("fuse", *members, "-o", tmp_path / "ensemble", "--rule", "soft")
+    own = ["--precision", "0.6", "--groups", "negative=anger+sadness,rest=neutral"]
+    fused = ok("fuse", *members, "-o", tmp_path / "ensemble", "--rule", "soft", *own)
     assert "rule soft (chosen)" in fused
+    assert "confidence from" in fused
+    assert ", for 60 % right; on speakers held out" in fused
     code, _, err = run(capsys, monkeypatch, "fuse", *members, "-o", tmp_path / "ensemble")
     assert code == 2
     assert "--overwrite" in err
@@ -183,6 +186,11 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     assert "--max-errors" in err
     assert "40 listed = 28 ok + 1 no speech + 11 failed" in out
     assert json.loads(ok(*score, "--max-errors", "30%", "--json"))["counts"]["error"] == 11
+    ensemble = json.loads((tmp_path / "scores" / "run.json").read_text())["ensemble"]
+    assert ensemble["groups"] == {"negative": ["anger", "sadness"], "rest": ["neutral"]}
+    assert 0 < ensemble["certain_from"] < 1
+    code, _, err = run(capsys, monkeypatch, *score, "--smooth", "hmm")
+    assert (code, "option" in err) == (2, True)  # the calls would be heard in another way
     reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
     assert "segments against the truth" in reported
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
