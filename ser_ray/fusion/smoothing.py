@@ -8,6 +8,13 @@ each label at one rate for any other says after d seconds
     P(the same) = 1/K + (1 - 1/K) exp(-d / LASTS_S)
 
 between the middles of two segments; for a long silence that is 1/K, and the segments are heard alone.
+
+Emotions last longer than LASTS_S. But neighbouring segments are of one voice and share their errors, which
+the chain takes for independent: with a longer memory it becomes too sure. Over legs made up of unheard
+speakers' utterances (EMO-DB and RAVDESS by telephone, 4 to 16 s apart) whose emotion lasts 20 to 60 s, 5 s
+gained 3 to 5 points UA, and the segments from a confidence chosen for 80 % right were right in 78 to 83 %;
+20 s gained 1 to 6, and they were right in 72 to 79 %. Where every segment has an emotion of its own all
+smoothing harms: 5 s by 3 to 4 points, the median by 27 to 30.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ from scipy.ndimage import median_filter
 
 from ser_ray.fusion.rules import normalise
 
-LASTS_S = 20.0  # until an emotion is forgotten but for 1/e; a choice, not learned: archives have no labels
+LASTS_S = 5.0  # until the chain has forgotten an emotion but for 1/e
 WINDOW = 3  # segments of a median; the first and the last of a leg stay what they are
 
 Smoothing = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from scipy.stats import t
 from sklearn.isotonic import IsotonicRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -117,8 +118,8 @@ def cross_calibrated(
 def choose_kind(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | None, seed: int = 0) -> str:
     """The kind that does better on held-out speakers; see `cross_calibrated`.
 
-    A temperature, unless isotonic regression has the smaller log loss by more than one standard error over
-    the speakers.
+    A temperature, unless isotonic regression has the smaller log loss by Student's one-sided test of the
+    differences over the speakers, at 5 %.
     """
     weight = compute_sample_weight("balanced", y)
     losses = [
@@ -127,7 +128,8 @@ def choose_kind(probabilities: np.ndarray, y: np.ndarray, groups: np.ndarray | N
     ]
     apart = groups if groups is not None and len(set(groups)) >= 3 else np.arange(len(y))  # as the folds are
     gains = np.bincount(np.unique(apart, return_inverse=True)[1], losses[0] - losses[1])
-    return ISOTONIC if gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)) else TEMPERATURE
+    chance = t.ppf(0.95, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains))
+    return ISOTONIC if gains.mean() > chance else TEMPERATURE
 
 
 def read_calibration(stored: Mapping[str, Any]) -> Calibration | Isotonic:
