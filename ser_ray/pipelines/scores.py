@@ -101,18 +101,20 @@ def segment_rows(
     """
     names, member = list(groups), np.array([[label in groups[g] for g in groups] for label in labels])
     p = np.array([s.p for s in segments]).reshape(len(segments), len(labels))
+    best, largest, grouped = p.argmax(axis=1), p.max(axis=1), (p @ member).argmax(axis=1)
+    columns = (best.tolist(), largest.tolist(), grouped.tolist(), p.tolist())
     return [
         {
             "leg": s.leg,
             "start_s": s.start_s,
             "end_s": s.end_s,
-            "emotion": labels[int(s.p.argmax())],
-            "confidence": float(s.p.max()),
+            "emotion": labels[emotion],
+            "confidence": confidence,
             "group": names[group],
-            "certain": bool(s.p.max() >= (certain_from or 0.0)),
-            "p": dict(zip(labels, s.p.tolist(), strict=True)),
+            "certain": confidence >= (certain_from or 0.0),
+            "p": dict(zip(labels, row, strict=True)),
         }
-        for s, group in zip(segments, (p @ member).argmax(axis=1), strict=True)
+        for s, emotion, confidence, group, row in zip(segments, *columns, strict=True)
     ]
 
 
