@@ -112,6 +112,8 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
         "notify": (["score", tmp, "-m", tmp, *o, "--notify", "https://me:pw@host"], "environment"),
         "night of a job": (["submit", "score", tmp / "night.yaml", "--date", "monday"], "2026-11-22"),
         "legs": (["score", tmp, "-m", tmp, *o, "--legs", "a,a"], "legs"),
+        "certain from": (["score", tmp, "-m", tmp, *o, "--certain-from", "72"], "certain-from"),
+        "smoothing": (["score", tmp, "-m", tmp, *o, "--smooth", "mean"], "median"),
         "calls": (["simulate", corpus, *o, "--calls", "0"], "at least one call"),
         "codec": (["simulate", corpus, *o, "--codec", "ulaw"], "mulaw"),
         "no dashboard": (["submit", "score", tmp / "night.yaml"], "--address"),
@@ -193,7 +195,12 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     assert (code, "option" in err) == (2, True)  # the calls would be heard in another way
     reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
     assert "segments against the truth" in reported
+    assert ("of the segments are certain; of these" in reported) == _some_uncertain(tmp_path / "scores")
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
+
+
+def _some_uncertain(scores: Path) -> bool:
+    return not all(pq.read_table(scores / "segments")["certain"].to_pylist())
 
 
 def test_tune_train_with_what_it_found_and_report_by_command(

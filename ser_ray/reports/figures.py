@@ -71,8 +71,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     )
     if comparison.coverage < 1:
         console.print(
-            f"{percent(comparison.coverage)} of them are certain; of these {percent(comparison.precision)} "
-            "are right"
+            f"{percent(comparison.coverage)} of the segments are certain; of these "
+            f"{percent(comparison.precision)} are right"
         )
     if comparison.unknown:
         console.print(f"{comparison.unknown} segments left out: emotions that the ensemble does not know")

@@ -125,6 +125,13 @@ def test_how_probabilities_are_read_comes_back_with_the_ensemble(members, tmp_pa
     assert loud.negative == ("anger", "sadness")  # no group has that name
 
 
+def test_labels_that_are_no_emotions_have_no_groups(members, tmp_path):
+    sounds = {name: dataclasses.replace(m, labels=("dog", "rain", "siren")) for name, m in members.items()}
+    save_ensemble(fused(sounds), str(tmp_path / "e"))
+    loaded, _ = load_ensemble(str(tmp_path / "e"))
+    assert (loaded.groups, loaded.negative) == ({}, ())
+
+
 @pytest.mark.parametrize("rule", ["soft", STACKING])
 def test_out_of_fold_is_calibrated_by_other_speakers(members, rule):
     p, y, groups, _ = aligned(members)
