@@ -112,6 +112,8 @@ def bad_requests(corpus: str, ensemble: str, tmp: Path) -> dict[str, tuple[list[
         "notify": (["score", tmp, "-m", tmp, *o, "--notify", "https://me:pw@host"], "environment"),
         "night of a job": (["submit", "score", tmp / "night.yaml", "--date", "monday"], "2026-11-22"),
         "legs": (["score", tmp, "-m", tmp, *o, "--legs", "a,a"], "legs"),
+        "certain from": (["score", tmp, "-m", tmp, *o, "--certain-from", "72"], "certain-from"),
+        "smoothing": (["score", tmp, "-m", tmp, *o, "--smooth", "mean"], "median"),
         "calls": (["simulate", corpus, *o, "--calls", "0"], "at least one call"),
         "codec": (["simulate", corpus, *o, "--codec", "ulaw"], "mulaw"),
         "no dashboard": (["submit", "score", tmp / "night.yaml"], "--address"),
@@ -170,8 +172,11 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
         )
         assert trained["band"] == "telephone"
     members = [tmp_path / "svm", tmp_path / "random_forest"]
-    fused = ok("fuse", *members, "-o", tmp_path / "ensemble", "--rule", "soft")
+    own = ["--precision", "0.6", "--groups", "negative=anger+sadness,rest=neutral"]
+    fused = ok("fuse", *members, "-o", tmp_path / "ensemble", "--rule", "soft", *own)
     assert "rule soft (chosen)" in fused
+    assert "confidence from" in fused
+    assert ", for 60 % right; on speakers held out" in fused
     code, _, err = run(capsys, monkeypatch, "fuse", *members, "-o", tmp_path / "ensemble")
     assert code == 2
     assert "--overwrite" in err
@@ -183,9 +188,19 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     assert "--max-errors" in err
     assert "40 listed = 28 ok + 1 no speech + 11 failed" in out
     assert json.loads(ok(*score, "--max-errors", "30%", "--json"))["counts"]["error"] == 11
+    ensemble = json.loads((tmp_path / "scores" / "run.json").read_text())["ensemble"]
+    assert ensemble["groups"] == {"negative": ["anger", "sadness"], "rest": ["neutral"]}
+    assert 0 < ensemble["certain_from"] < 1
+    code, _, err = run(capsys, monkeypatch, *score, "--smooth", "hmm")
+    assert (code, "option" in err) == (2, True)  # the calls would be heard in another way
     reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
     assert "segments against the truth" in reported
+    assert ("of the segments are certain; of these" in reported) == _some_uncertain(tmp_path / "scores")
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
+
+
+def _some_uncertain(scores: Path) -> bool:
+    return not all(pq.read_table(scores / "segments")["certain"].to_pylist())
 
 
 def test_tune_train_with_what_it_found_and_report_by_command(

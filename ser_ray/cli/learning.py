@@ -186,23 +186,39 @@ def fuse(
     rule: Annotated[
         str, typer.Option(help="paper, classifier_sum, self_confidence, soft, max or stacking.")
     ] = "paper",
+    calibration: Annotated[
+        Literal["auto", "temperature", "isotonic"],
+        typer.Option(help="auto: what does better on held-out speakers."),
+    ] = "auto",
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=1, help="Of certain segments, share that is to be right; all count without."
+        ),
+    ] = None,
+    groups: Annotated[
+        str, typer.Option(help="valence, arousal, or all groups: negative=anger+sadness,rest=calm+neutral.")
+    ] = "valence",
     seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Fuse trained models into an ensemble."""
+    """Fuse trained models into an ensemble, calibrated on held-out speakers."""
     from ser_ray.fusion import check_rule, save_ensemble
     from ser_ray.pipelines import fuse as fusing
     from ser_ray.pipelines.job import check_vacant
-    from ser_ray.reports.figures import print_reports, report_rows
+    from ser_ray.reports.figures import print_fused, report_rows
 
     check_rule(rule)
     check_vacant(out, "ensemble.json", overwrite)
-    ensemble, reports = fusing.fuse(fusing.load_members(models), rule, seed)
+    members = fusing.load_members(models)
+    ensemble, reports = fusing.fuse(members, rule, seed, calibration, precision, groups)
     save_ensemble(ensemble, out)
     if as_json:
-        return print_json({"ensemble": out, "rule": rule, "reports": report_rows(reports)})
-    print_reports(console, f"{ensemble.card['metrics']['protocol']}, training corpus", reports, chosen=rule)
+        told = {"calibration": ensemble.fusion.calibration.kind, "certain_from": ensemble.certain_from}
+        told |= {name: ensemble.card[name] for name in ("certain", "selections") if name in ensemble.card}
+        return print_json({"ensemble": out, "rule": rule, **told, "reports": report_rows(reports)})
+    print_fused(console, ensemble, reports)
     console.print(f"{len(models)} members, rule {rule}, {ensemble.band} band -> {out}")
     return None
 

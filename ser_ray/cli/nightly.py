@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -84,6 +84,14 @@ def score(
     allow_band_mismatch: Annotated[
         bool, typer.Option("--allow-band-mismatch", help="Telephone audio with a wide-band model.")
     ] = False,
+    smooth: Annotated[
+        Literal["none", "median", "hmm"],
+        typer.Option(help="Over a leg: median of three segments, or a hidden Markov chain of emotions."),
+    ] = "none",
+    certain_from: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Confidence of certain segments; the ensemble's own without."),
+    ] = None,
     date: Date = None,
     keep_days: Annotated[
         int | None,
@@ -106,6 +114,8 @@ def score(
         legs=legs.split(","),
         max_errors=max_errors,
         allow_band_mismatch=allow_band_mismatch,
+        smooth=smooth,
+        certain_from=certain_from,
         date=date,
         keep_days=keep_days,
         notify=notify,

@@ -1,6 +1,7 @@
 """Fusion of members: rules, stacking, the ensemble."""
 
-from ser_ray.fusion.ensemble import Ensemble, Fusion, fit_fusion, load_ensemble, save_ensemble
+from ser_ray.fusion.ensemble import Ensemble, load_ensemble, save_ensemble
+from ser_ray.fusion.fusion import Fusion, fit_fusion, out_of_fold
 from ser_ray.fusion.rules import RULES, STACKING, check_rule
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "check_rule",
     "fit_fusion",
     "load_ensemble",
+    "out_of_fold",
     "save_ensemble",
 ]

@@ -1,6 +1,6 @@
-"""The ensemble: trained members, a fusion rule, and the calibration of what comes out.
+"""The ensemble: trained members, the fusion of their probabilities, and how these are read.
 
-ENSEMBLE/ensemble.json      members, rule, labels, band, calibration, out-of-fold metrics
+ENSEMBLE/ensemble.json      members, rule, labels, groups, band, calibration, out-of-fold metrics
         /members/NAME/      one model directory a member
         /stacking.safetensors    for the rule `stacking`
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from ser_ray import storage
-from ser_ray.corpora.labels import NEGATIVE
+from ser_ray.corpora.labels import EMOTIONS, NEGATIVE, Groups, check_groups, group_labels
 from ser_ray.errors import BadModel, SerRayError, UsageError
 from ser_ray.features import Feature
-from ser_ray.fusion.rules import RULES, STACKING, check_rule, normalise
-from ser_ray.fusion.stacking import Stacker, cross_fitted, fit_stacking
-from ser_ray.models.calibration import Calibration, fit_calibration
+from ser_ray.fusion.fusion import Fusion
+from ser_ray.fusion.rules import STACKING, check_rule
+from ser_ray.fusion.stacking import Stacker
+from ser_ray.models.calibration import Calibration, Isotonic, read_calibration
 from ser_ray.models.inputs import joined
 from ser_ray.models.model import (
     FORMAT,
@@ -31,71 +32,28 @@ from ser_ray.models.model import (
     check_format,
     directory_fingerprint,
     first_line,
-    read_calibration,
     read_model,
     write_model,
 )
-from ser_ray.models.normaliser import Groups
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """A rule made ready: members' p [members, rows, labels] -> calibrated probabilities [rows, labels].
-
-    Above 1 the temperature evens the members' probabilities out before the rule weighs them by how sure they
-    are; below 1 it sharpens them.
-    """
-
-    rule: str
-    calibration: Calibration
-    stacker: Stacker | None = None
-    temperature: float = 1.0
-
-    def __call__(self, p: np.ndarray) -> np.ndarray:
-        """Fused and calibrated probabilities [rows, labels]."""
-        p = _tempered(p, self.temperature)
-        return self.calibration(self.stacker(p) if self.stacker else normalise(RULES[self.rule](p)))
-
-
-def fit_fusion(
-    rule: str,
-    p: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray | None,
-    seed: int = 0,
-    temperature: float = 1.0,
-) -> Fusion:
-    """Fit what a rule has to learn, on out-of-fold probabilities.
-
-    Args:
-        rule: a name of `rules.RULES`, or `stacking`.
-        p: [members, rows, labels].
-        y: index of the true label [rows].
-        groups: speaker of each row [rows], or None.
-        seed: of the folds inside.
-        temperature: of the members' probabilities.
-    """
-    p = _tempered(p, temperature)
-    if check_rule(rule) == STACKING:
-        fused, stacker = cross_fitted(p, y, groups, seed), fit_stacking(p, y)
-    else:
-        fused, stacker = normalise(RULES[rule](p)), None
-    return Fusion(rule, fit_calibration(fused, y), stacker, temperature)
-
-
-def _tempered(p: np.ndarray, temperature: float) -> np.ndarray:
-    if temperature == 1.0:
-        return p
-    return np.stack([Calibration(1 / temperature)(member) for member in p])
+from ser_ray.models.normaliser import Groups as Speakers
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members by name, and the fusion of their probabilities. `card` is for readers."""
+    """Members by name, and the fusion of their probabilities.
+
+    Attributes:
+        members, fusion: see there.
+        card: for readers.
+        grouping: labels by the group that they count as; none for that by valence.
+        certain_from: the confidence from which a segment is certain; None: all are.
+    """
 
     members: Mapping[str, Model]
     fusion: Fusion
     card: Mapping[str, Any] = field(default_factory=dict)
+    grouping: Groups = field(default_factory=dict)
+    certain_from: float | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -103,9 +61,16 @@ class Ensemble:
         return next(iter(self.members.values())).labels
 
     @property
+    def groups(self) -> Groups:
+        """Labels by the group that they count as; none where they are no emotions and nobody grouped them."""
+        known = self.grouping or not set(self.labels) <= set(EMOTIONS)
+        return self.grouping if known else group_labels(self.labels)
+
+    @property
     def negative(self) -> tuple[str, ...]:
-        """Those labels that count as negative."""
-        return tuple(label for label in self.labels if label in NEGATIVE)
+        """Those labels that count as negative: of the group of that name, where there is one."""
+        members = self.groups.get("negative", NEGATIVE)
+        return tuple(label for label in self.labels if label in members)
 
     @property
     def band(self) -> str:
@@ -117,7 +82,7 @@ class Ensemble:
         """Every feature that a member reads, each once."""
         return tuple({f.fingerprint: f for m in self.members.values() for f in m.features}.values())
 
-    def predict_proba(self, values: Mapping[str, np.ndarray], groups: Groups | None = None) -> np.ndarray:
+    def predict_proba(self, values: Mapping[str, np.ndarray], groups: Speakers | None = None) -> np.ndarray:
         """Fused probabilities [rows, labels].
 
         Args:
@@ -180,7 +145,9 @@ def save_ensemble(ensemble: Ensemble, uri: str) -> None:
             "temperature": ensemble.fusion.temperature,
             "calibration": asdict(ensemble.fusion.calibration),
             "labels": list(ensemble.labels),
+            "groups": {name: list(members) for name, members in ensemble.groups.items()},
             "negative": list(ensemble.negative),
+            "certain_from": ensemble.certain_from,
             "band": ensemble.band,
             **ensemble.card,
         }
@@ -217,16 +184,21 @@ def _read(folder: Path) -> Ensemble:
         labels = tuple(description["labels"])
         if any((m.labels, m.band) != (labels, description["band"]) for m in members.values()):
             raise BadModel(f"the members in {folder} are not those of its ensemble.json. Fuse them again.")
-        known = ("format", "members", "rule", "temperature", "calibration", "labels", "negative", "band")
+        known = (
+            "format", "members", "rule", "temperature", "calibration", "labels", "groups", "negative",
+            "certain_from", "band",
+        )  # fmt: skip
         return Ensemble(
             members=members,
             fusion=Fusion(
                 rule,
-                read_calibration(description["calibration"]),
+                _read_calibration(description["calibration"], len(labels)),
                 _read_stacker(folder, len(names), len(labels)) if rule == STACKING else None,
                 _read_temperature(description.get("temperature", 1.0)),
             ),
             card={k: v for k, v in description.items() if k not in known},
+            grouping=_read_groups(description.get("groups", {}), labels),
+            certain_from=_read_threshold(description.get("certain_from")),
         )
     except SerRayError:
         raise
@@ -236,6 +208,29 @@ def _read(folder: Path) -> Ensemble:
         ) from error
     except Exception as error:  # whatever a corrupt file makes a parser raise
         raise BadModel(f"the ensemble in {folder} is corrupt: {first_line(error)}. Fuse it again.") from error
+
+
+def _read_calibration(stored: Mapping[str, Any], labels: int) -> Calibration | Isotonic:
+    calibration = read_calibration(stored)
+    if isinstance(calibration, Isotonic) and len(calibration.p) != labels:
+        raise ValueError(f"{len(calibration.p)} curves for {labels} labels")
+    return calibration
+
+
+def _read_groups(stored: Any, labels: Sequence[str]) -> Groups:
+    groups = {name: tuple(members) for name, members in stored.items()}
+    try:
+        if groups:
+            check_groups(groups, labels)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return groups
+
+
+def _read_threshold(value: Any) -> float | None:
+    if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+        raise ValueError(f"certain_from {value!r}")
+    return None if value is None else float(value)
 
 
 def _read_temperature(value: Any) -> float:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from ser_ray import features, storage
 from ser_ray.corpora.manifest import EMOTION
 from ser_ray.errors import BadModel, SerRayError, UsageError
 from ser_ray.features import Feature
-from ser_ray.models.calibration import Calibration
+from ser_ray.models.calibration import Calibration, read_temperature
 from ser_ray.models.family import Classifier, Family
 from ser_ray.models.learner import spread
 from ser_ray.models.normalisation import read_normaliser, write_normaliser
@@ -233,7 +232,7 @@ def read_model(folder: Path) -> Model:
             features=chosen,
             labels=labels,
             classifier=family(description["family"]).load(folder),
-            calibration=read_calibration(description["calibration"]),
+            calibration=read_temperature(description["calibration"]),
             out_of_fold=_read_out_of_fold(folder, labels),
             card={k: v for k, v in description.items() if k not in known},
             normaliser=read_normaliser(description.get("normalisation"), folder, columns),
@@ -255,18 +254,6 @@ def check_format(found: Any, folder: Path) -> None:
     """Raise `BadModel` where a directory is of another format than ours."""
     if found != FORMAT:
         raise BadModel(f"{folder} has format {found!r}; this version reads {FORMAT}.")
-
-
-def read_calibration(stored: Mapping[str, Any]) -> Calibration:
-    """The calibration that a model's or an ensemble's JSON holds.
-
-    Raises:
-        ValueError: its scale is no positive number.
-    """
-    scale = float(stored["scale"])
-    if not 0 < scale < math.inf or set(stored) != {"scale"}:
-        raise ValueError(f"a calibration is one positive scale, not {stored}")
-    return Calibration(scale)
 
 
 def first_line(error: Exception) -> str:

@@ -230,6 +230,8 @@ class ScoreJob(Job):
     legs: list[str] = Field(["agent", "customer"])
     max_errors: float = Field(0.05, ge=0.0, le=1.0)  # share of calls, or "5%"
     allow_band_mismatch: bool = False
+    smooth: Literal["none", "median", "hmm"] = "none"
+    certain_from: float | None = Field(None, ge=0.0, le=1.0)  # in place of the ensemble's own
     keep_days: int | None = Field(None, ge=1)  # a complete run removes older nights beside `out`
     call_time_limit_s: float = Field(READ_LIMIT_S, gt=0)  # to read and decode one call
 
@@ -262,7 +264,12 @@ class ScoreJob(Job):
 
     def work(self, progress: Progress) -> dict[str, Any]:
         """Score every call; the rows stand also where too many failed."""
-        options = ScoreOptions(tuple(self.legs), allow_band_mismatch=self.allow_band_mismatch)
+        options = ScoreOptions(
+            tuple(self.legs),
+            allow_band_mismatch=self.allow_band_mismatch,
+            smooth=self.smooth,
+            certain_from=self.certain_from,
+        )
         with claimed(self.out):
             return score(self.archive, self.ensemble, self.out, options, progress, self.call_time_limit_s)
 

@@ -89,7 +89,7 @@ def score(
     if not options.allow_band_mismatch and loaded.band == "wide":
         _probe_band(calls)
     plan = settle_plan(out, calls, identity)
-    about = _about_run(identity, storage.absolute(ensemble), loaded, others)
+    about = _about_run(identity, storage.absolute(ensemble), loaded, options, others)
     work, place = _work(plan, out), storage.join(out, "run.json")
     if len(work) == 0 and storage.exists(place) and storage.read_json(place)["complete"]:
         return dict(storage.read_json(place))
@@ -153,7 +153,9 @@ def _work(plan: pa.Table, out: str) -> pa.Table:
     return shards.filter(pc.invert(pc.is_in(shards["shard"], value_set=pa.array(done, pa.string()))))
 
 
-def _about_run(identity: dict[str, Any], uri: str, ensemble: Ensemble, others: int) -> dict[str, Any]:
+def _about_run(
+    identity: dict[str, Any], uri: str, ensemble: Ensemble, options: ScoreOptions, others: int
+) -> dict[str, Any]:
     """The part of `run.json` that is known before the first call."""
     return {
         "format": FORMAT,
@@ -163,7 +165,9 @@ def _about_run(identity: dict[str, Any], uri: str, ensemble: Ensemble, others: i
             "fingerprint": identity["ensemble"],
             "rule": ensemble.fusion.rule,
             "labels": list(ensemble.labels),
+            "groups": {name: list(members) for name, members in ensemble.groups.items()},
             "negative": list(ensemble.negative),
+            "certain_from": options.threshold(ensemble),
             "band": ensemble.band,
             "members": list(ensemble.members),
         },

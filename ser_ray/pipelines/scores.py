@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ser_ray.corpora.labels import Groups
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -40,6 +42,8 @@ def schema(labels: Sequence[str]) -> pa.Schema:
             ("end_s", pa.float32()),
             ("emotion", pa.string()),
             ("confidence", pa.float32()),
+            ("group", pa.string()),  # of labels, the one with the largest summed probability
+            ("certain", pa.bool_()),  # whether the confidence is large enough
             ("p", by_label),
         ]
     )
@@ -47,6 +51,7 @@ def schema(labels: Sequence[str]) -> pa.Schema:
         [
             ("leg", pa.string()),
             ("speech_s", pa.float32()),
+            ("uncertain_s", pa.float32()),  # of it, segments that are not certain
             ("confidence", pa.float32()),
             ("negativity", pa.float32()),
             ("trend", pa.float32()),
@@ -83,18 +88,33 @@ def schema(labels: Sequence[str]) -> pa.Schema:
     )
 
 
-def segment_rows(segments: Sequence[Segment], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The column `segments` of a call."""
+def segment_rows(
+    segments: Sequence[Segment], labels: Sequence[str], groups: Groups, certain_from: float | None = None
+) -> list[dict[str, Any]]:
+    """The column `segments` of a call.
+
+    Args:
+        segments: scored segments.
+        labels: order of the probabilities.
+        groups: labels by the group that they count as.
+        certain_from: the confidence from which a segment is certain; None: all are.
+    """
+    names, member = list(groups), np.array([[label in groups[g] for g in groups] for label in labels])
+    p = np.array([s.p for s in segments]).reshape(len(segments), len(labels))
+    best, largest, grouped = p.argmax(axis=1), p.max(axis=1), (p @ member).argmax(axis=1)
+    columns = (best.tolist(), largest.tolist(), grouped.tolist(), p.tolist())
     return [
         {
             "leg": s.leg,
             "start_s": s.start_s,
             "end_s": s.end_s,
-            "emotion": labels[int(s.p.argmax())],
-            "confidence": float(s.p.max()),
-            "p": dict(zip(labels, s.p.tolist(), strict=True)),
+            "emotion": labels[emotion],
+            "confidence": confidence,
+            "group": names[group],
+            "certain": confidence >= (certain_from or 0.0),
+            "p": dict(zip(labels, row, strict=True)),
         }
-        for s in segments
+        for s, emotion, confidence, group, row in zip(segments, *columns, strict=True)
     ]
 
 
@@ -104,6 +124,7 @@ def roll_up(
     duration_s: float,
     labels: Sequence[str],
     negative: Sequence[str],
+    certain_from: float | None = None,
 ) -> dict[str, Any]:
     """The columns of a call that sum up its segments.
 
@@ -113,8 +134,12 @@ def roll_up(
         duration_s: length of the call.
         labels: order of the probabilities.
         negative: those labels that count as negative.
+        certain_from: the confidence from which a segment is certain; None: all are.
     """
-    rows = [_leg([s for s in segments if s.leg == leg], leg, duration_s, labels, negative) for leg in legs]
+    rows = [
+        _leg([s for s in segments if s.leg == leg], leg, duration_s, labels, negative, certain_from or 0.0)
+        for leg in legs
+    ]
     worst = max(rows, key=lambda row: row["stretch_score"], default=None)
     if worst is None or worst["stretch_score"] <= 0:
         worst = None
@@ -140,7 +165,12 @@ def explode(calls: pa.Table) -> pa.Table:
 
 
 def _leg(
-    segments: list[Segment], leg: str, duration_s: float, labels: Sequence[str], negative: Sequence[str]
+    segments: list[Segment],
+    leg: str,
+    duration_s: float,
+    labels: Sequence[str],
+    negative: Sequence[str],
+    certain_from: float,
 ) -> dict[str, Any]:
     p = np.array([s.p for s in segments]).reshape(len(segments), len(labels))
     durations = np.array([s.duration_s for s in segments])
@@ -150,6 +180,7 @@ def _leg(
     row: dict[str, Any] = {
         "leg": leg,
         "speech_s": float(durations.sum()),
+        "uncertain_s": float(durations[p.max(axis=1) < certain_from].sum()),
         "confidence": _mean(p.max(axis=1), durations) if segments else None,
         "negativity": _mean(negativity, durations),
         "trend": _trend(segments, negativity, durations, duration_s),

@@ -17,6 +17,8 @@ from ser_ray.audio.band import in_band
 from ser_ray.audio.segments import SegmentRules
 from ser_ray.errors import MissingInput, RunFailed
 from ser_ray.features import Feature
+from ser_ray.fusion import Ensemble
+from ser_ray.fusion.smoothing import NONE, smooth
 from ser_ray.models.inputs import stacked
 from ser_ray.pipelines.attempts import Attempt
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
@@ -35,11 +37,19 @@ class ScoreOptions:
         legs: names of the legs, in the order of the channels.
         rules: of the segments.
         allow_band_mismatch: score telephone audio with a wide-band ensemble all the same.
+        smooth: how the segments of a leg are smoothed, `none` or one of `fusion.smoothing.SMOOTHINGS`.
+        certain_from: the confidence from which a segment is certain; None: the ensemble's own.
     """
 
     legs: tuple[str, ...] = ("agent", "customer")
     rules: SegmentRules = field(default_factory=SegmentRules)
     allow_band_mismatch: bool = False
+    smooth: str = NONE
+    certain_from: float | None = None
+
+    def threshold(self, ensemble: Ensemble) -> float | None:
+        """The confidence from which a segment is certain; None: all are."""
+        return ensemble.certain_from if self.certain_from is None else self.certain_from
 
 
 class ShardScorer:
@@ -133,9 +143,11 @@ class ShardScorer:
         with watch.stage("members"):
             legs = [(number, leg) for number, leg, _, _ in places]
             p = self._probabilities(values, legs) if places else np.zeros((0, len(self.ensemble.labels)))
+            start_s, end_s = np.array([place[2:] for place in places]).reshape(-1, 2).T
+            p = smooth(self.options.smooth, p, legs, start_s, end_s)
         segments: list[list[Segment]] = [[] for _ in calls]
-        for (number, leg, start_s, end_s), row in zip(places, p, strict=True):
-            segments[number].append(Segment(leg, start_s, end_s, row))
+        for (number, leg, start, end), row in zip(places, p, strict=True):
+            segments[number].append(Segment(leg, start, end, row))
         return [self._row(c, h, s) for c, h, s in zip(calls, heard, segments, strict=True)]
 
     def _fit(self, spoken: Spoken, feature: Feature) -> np.ndarray:
@@ -151,7 +163,7 @@ class ShardScorer:
             error = heard.failure
             kind = "missing" if isinstance(error, MissingInput) else error.kind
             return _failed_row(call, heard.stage, kind, str(error), heard)
-        labels = self.ensemble.labels
+        labels, certain_from = self.ensemble.labels, self.options.threshold(self.ensemble)
         segments = sorted(segments, key=lambda s: (s.start_s, s.leg))
         names = [leg.name for leg in heard.legs]
         return {
@@ -159,8 +171,8 @@ class ShardScorer:
             "status": "ok" if segments else "no_speech",
             **dict.fromkeys(("error_stage", "error_type", "error"), ""),
             "speech_s": sum(leg.segmenter.speech_s for leg in heard.legs),
-            "segments": segment_rows(segments, labels),
-            **roll_up(names, segments, heard.duration_s, labels, self.ensemble.negative),
+            "segments": segment_rows(segments, labels, self.ensemble.groups, certain_from),
+            **roll_up(names, segments, heard.duration_s, labels, self.ensemble.negative, certain_from),
         }
 
 

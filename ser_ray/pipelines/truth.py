@@ -26,12 +26,16 @@ class Comparison:
         found: share of the turns' time that lies in segments.
         elsewhere: share of the segments' time that lies outside every turn.
         unknown: segments on turns of an emotion that the ensemble does not know.
+        coverage: share of the segments of `report` that is certain.
+        precision: share of the certain ones that is right; None where there are none.
     """
 
     report: Report
     found: float
     elsewhere: float
     unknown: int
+    coverage: float
+    precision: float | None
 
 
 def compare(scores: str, truth: str) -> Comparison:
@@ -64,7 +68,7 @@ def _measured(
     labels: tuple[str, ...],
     truth: str,
 ) -> Comparison:
-    y, p, speakers, unknown = [], [], [], 0
+    y, p, speakers, certain, unknown = [], [], [], [], 0
     on_turns = heard = 0.0
     for segment in segments.to_pylist():
         heard += segment["end_s"] - segment["start_s"]
@@ -80,15 +84,20 @@ def _measured(
         y.append(labels.index(turn["emotion"]))
         p.append([segment["p"][label] for label in labels])
         speakers.append(turn.get("speaker"))
+        certain.append(segment["certain"])
     if not y:
         raise BadManifest(
             f"no segment lies on a turn of {truth}. Do its calls, legs and emotions fit the scores?"
         )
     spoken = sum(t["end_s"] - t["start_s"] for near in turns.values() for t in near)
     known = None if None in speakers else np.array(speakers)
+    truly, taken = np.array(y), np.array(p)
+    right = (taken.argmax(axis=1) == truly)[certain]
     return Comparison(
-        report=measure(np.array(y), np.array(p), labels, known),
+        report=measure(truly, taken, labels, known),
         found=on_turns / spoken,
         elsewhere=1 - on_turns / heard,
         unknown=unknown,
+        coverage=len(right) / len(truly),
+        precision=float(right.mean()) if len(right) else None,
     )

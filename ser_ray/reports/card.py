@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from ser_ray.errors import BadModel
+from ser_ray.evaluation import Selection
+from ser_ray.reports.wording import percent
 
 _Parsed = TypeVar("_Parsed")
 
@@ -32,11 +34,28 @@ class Protocol:
 
 
 @dataclass(frozen=True)
+class Certain:
+    """The precision wanted of certain segments, what was chosen for it, and that on speakers held out."""
+
+    wanted: FiniteFloat
+    chosen: Selection
+    unseen: Selection
+
+    def __str__(self) -> str:
+        return (
+            f"from a confidence of {100 * self.chosen.certain_from:.1f} %, for {percent(self.wanted)} right; "
+            f"on speakers held out {percent(self.unseen.precision)} are, at a coverage of "
+            f"{percent(self.unseen.coverage)}"
+        )
+
+
+@dataclass(frozen=True)
 class Card:
     """The part of model.json or ensemble.json that is for readers; what is not known is None."""
 
     trained_on: TrainedOn | None = None
     metrics: Protocol | None = None
+    certain: Certain | None = None
     seed: int | None = None
     wall_s: FiniteFloat | None = None
     versions: Mapping[str, object] = field(default_factory=dict)

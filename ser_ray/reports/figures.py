@@ -9,9 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ser_ray.evaluation import Report
+from ser_ray.evaluation import Report, Selection
+from ser_ray.fusion import Ensemble
 from ser_ray.pipelines.evaluate import Evaluation
 from ser_ray.pipelines.truth import Comparison
+from ser_ray.reports.card import read_card
+from ser_ray.reports.reject import HEADS, reject_cells
+from ser_ray.reports.wording import percent
 
 RULE = "rule:"
 
@@ -29,6 +33,21 @@ def print_reports(console: Console, title: str, reports: Mapping[str, Report], c
         cells = [str(report.ua), str(report.wa), str(report.f1), str(report.ece)]
         table.add_row(shown, *cells, style="bold" if name == best else "")
     console.print(table)
+
+
+def print_fused(console: Console, ensemble: Ensemble, reports: Mapping[str, Report]) -> None:
+    """What `fuse` measured: members and rules, and what the reject option of the chosen rule costs."""
+    fusion, metrics = ensemble.fusion, ensemble.card["metrics"]
+    print_reports(console, f"{metrics['protocol']}, training corpus", reports, chosen=fusion.rule)
+    table = Table(title=f"the surest predictions by rule {fusion.rule}", title_justify="left")
+    for heading in HEADS:
+        table.add_column(heading.lower(), justify="right")
+    for selection in ensemble.card["selections"]:
+        table.add_row(*reject_cells(Selection(**selection)))
+    console.print(table)
+    console.print(f"calibration: {fusion.calibration.kind}")
+    if certain := read_card(ensemble.card, "").certain:
+        console.print(f"certain: {certain}")
 
 
 def print_evaluation(console: Console, result: Evaluation) -> None:
@@ -50,6 +69,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         f"{100 * comparison.found:.1f} % of the turns' time lies in segments, "
         f"{100 * comparison.elsewhere:.1f} % of the segments' time outside the turns"
     )
+    if comparison.coverage < 1:
+        console.print(
+            f"{percent(comparison.coverage)} of the segments are certain; of these "
+            f"{percent(comparison.precision)} are right"
+        )
     if comparison.unknown:
         console.print(f"{comparison.unknown} segments left out: emotions that the ensemble does not know")
     _print_confusion(console, "the ensemble", report)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from ser_ray import storage
 from ser_ray.corpora.labels import EMOTIONS
-from ser_ray.evaluation import Interval
+from ser_ray.evaluation import Interval, selections
 from ser_ray.evaluation.metrics import BINS as ECE_BINS
 from ser_ray.fusion import load_ensemble
 from ser_ray.reports.confusion import class_table, confusion_table
+from ser_ray.reports.reject import reject_curve, reject_table
 from ser_ray.reports.reliability import BINS, reliability, reliability_diagram, reliability_table
-from ser_ray.reports.subjects import MEMBERS, Predictions, Subject, ensemble_subject, model_subject
+from ser_ray.reports.subjects import MEMBERS, Subject, ensemble_subject, model_subject
 from ser_ray.reports.template import fill_template, section
 from ser_ray.reports.timeline import html_text
 
@@ -62,7 +63,7 @@ def write_model_page(model_uri: str, target: str) -> None:
         labels=html_text(f"{len(subject.labels)} {_noun(subject)}: {', '.join(subject.labels)}"),
         facts=_facts({**subject.facts, "Directory": uri, "Fingerprint": fingerprint}),
         figures=_figures(subject),
-        sections=subject.before + _recognition(subject.predictions) + subject.after,
+        sections=subject.before + _recognition(subject) + subject.after,
         versions=html_text(versions),
     )
     storage.write_bytes(target, page.encode())
@@ -119,20 +120,34 @@ def _tile(name: str, figure: Interval, meaning: str, chance: float | None = None
     )
 
 
-def _recognition(predictions: Predictions | None) -> str:
-    if predictions is None:
+def _recognition(subject: Subject) -> str:
+    found, certain = subject.predictions, subject.card.certain
+    if found is None:
         return ""
-    report, bins = predictions.report, reliability(predictions.y, predictions.p)
+    report, bins = found.report, reliability(found.y, found.p)
+    surest = selections(found.y, found.p, found.speakers)
+    curve = reject_curve(surest, certain.chosen if certain else None)
     confusion = section(
         "confusion",
         "Confusion",
         f'<div class="pair">{confusion_table(report)}{class_table(report)}</div>',
         "UA is the mean of the recalls, macro-F1 that of the F1.",
     )
-    return confusion + section(
+    calibration = section(
         "reliability",
         "Calibration",
         f'<div class="pair"><figure>{reliability_diagram(bins)}</figure>{reliability_table(bins)}</div>',
         "How often the chosen emotion is right, by the probability that it was given; on the diagonal the "
         f"two agree. {BINS} bins of equal width; gap: confidence less accuracy, in points.",
+    )
+    return (
+        confusion
+        + calibration
+        + section(
+            "reject",
+            "Reject option",
+            f'<div class="pair"><figure>{curve}</figure>{reject_table(surest)}</div>',
+            "Precision: how often the surest predictions are right; coverage: their share of all. At least: "
+            "lower end of a one-sided 95 % interval, which <code>ser-ray fuse --precision</code> goes by.",
+        )
     )

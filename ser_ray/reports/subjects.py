@@ -10,9 +10,8 @@ import numpy as np
 from ser_ray import storage
 from ser_ray.errors import UsageError
 from ser_ray.evaluation import Report, measure
-from ser_ray.fusion import STACKING, Ensemble
+from ser_ray.fusion import Ensemble, out_of_fold
 from ser_ray.fusion.ensemble import aligned
-from ser_ray.fusion.stacking import cross_fitted
 from ser_ray.models import Model, family
 from ser_ray.reports.card import Card, read_card, read_curve
 from ser_ray.reports.curves import training_curves
@@ -25,10 +24,11 @@ MEMBERS = "members"  # folder of an ensemble's members
 
 @dataclass(frozen=True)
 class Predictions:
-    """Out-of-fold probabilities p [rows, labels], the truth y [rows], and how well they agree."""
+    """Out-of-fold probabilities p [rows, labels], truth y and speakers [rows], and how well they agree."""
 
     y: np.ndarray
     p: np.ndarray
+    speakers: np.ndarray | None
     report: Report
 
 
@@ -93,10 +93,12 @@ def ensemble_subject(ensemble: Ensemble, uri: str) -> Subject:
     facts = {
         "Rule": fusion.rule,
         "Members": ", ".join(ensemble.members),
+        "Groups": "; ".join(f"{name}: {', '.join(members)}" for name, members in ensemble.groups.items()),
         "Counted as negative": ", ".join(ensemble.negative) or "none",
         "Band": ensemble.band,
         "Rate": f"{rate / 1000:g} kHz",
-        "Calibration scale": f"{fusion.calibration.scale:.3g}",
+        "Calibration": fusion.calibration.kind,
+        "Certain": card.certain,
         "Seed": card.seed,
     }
     predictions, reports = _fused(ensemble, card.seed or 0)
@@ -114,7 +116,7 @@ def ensemble_subject(ensemble: Ensemble, uri: str) -> Subject:
 def _predictions(
     y: np.ndarray, p: np.ndarray, labels: tuple[str, ...], speakers: np.ndarray | None
 ) -> Predictions | None:
-    return Predictions(y, p, measure(y, p, labels, speakers)) if len(y) else None
+    return Predictions(y, p, speakers, measure(y, p, labels, speakers)) if len(y) else None
 
 
 def _fused(ensemble: Ensemble, seed: int) -> tuple[Predictions | None, dict[str, Report]]:
@@ -123,10 +125,8 @@ def _fused(ensemble: Ensemble, seed: int) -> tuple[Predictions | None, dict[str,
         p, y, speakers, _ = aligned(ensemble.members)
     except UsageError:  # members that share no utterance cannot be measured together
         return None, {}
-    fusion, labels = ensemble.fusion, ensemble.labels
-    # Stacking has learned from these very rows: as in `fuse`, folds of its own stand in for it.
-    stacked = fusion.rule == STACKING
-    fused = fusion.calibration(cross_fitted(p, y, speakers, seed)) if stacked else fusion(p)
+    labels = ensemble.labels
+    fused = out_of_fold(ensemble.fusion, p, y, speakers, seed)
     reports = {name: measure(y, p[k], labels, speakers) for k, name in enumerate(ensemble.members)}
     return _predictions(y, fused, labels, speakers), reports
 

@@ -7,11 +7,22 @@ import pytest
 from safetensors.numpy import save_file
 
 from ser_ray import features
+from ser_ray.corpora.splits import grouped_folds
 from ser_ray.errors import BadModel, MissingInput, UnknownName, UsageError
-from ser_ray.fusion import RULES, STACKING, Ensemble, fit_fusion, load_ensemble, save_ensemble
+from ser_ray.fusion import (
+    RULES,
+    STACKING,
+    Ensemble,
+    fit_fusion,
+    load_ensemble,
+    out_of_fold,
+    save_ensemble,
+)
 from ser_ray.fusion.ensemble import aligned
 from ser_ray.fusion.rules import normalise
+from ser_ray.fusion.stacking import cross_fitted
 from ser_ray.models import Model, OutOfFold, family, save_model
+from ser_ray.models.calibration import fit_isotonic
 from ser_ray.models.training import fit
 
 LABELS = ("anger", "neutral", "sadness")
@@ -95,6 +106,43 @@ def test_members_are_fused_as_the_rule_says(members):
     expected = ensemble.fusion.calibration(normalise((p**2).sum(axis=0)))
     np.testing.assert_allclose(ensemble.predict_proba(values), expected, rtol=1e-6)
     np.testing.assert_array_equal(expected.argmax(axis=1), (p**2).sum(axis=0).argmax(axis=1))
+
+
+def test_how_probabilities_are_read_comes_back_with_the_ensemble(members, tmp_path):
+    p, y, groups, _ = aligned(members)
+    isotonic = fit_fusion("soft", p, y, groups, calibration="isotonic")
+    grouping = {"negative": ("sadness",), "rest": ("anger", "neutral")}
+    save_ensemble(Ensemble(members, isotonic, {}, grouping, 0.75), str(tmp_path / "e"))
+    loaded, _ = load_ensemble(str(tmp_path / "e"))
+    assert loaded.fusion.calibration == isotonic.calibration
+    np.testing.assert_array_equal(loaded.fusion(p), isotonic(p))
+    assert (loaded.groups, loaded.negative, loaded.certain_from) == (grouping, ("sadness",), 0.75)
+    edit(tmp_path / "e", groups=None, certain_from=None)
+    loaded, _ = load_ensemble(str(tmp_path / "e"))
+    assert loaded.groups == {"negative": ("anger", "sadness"), "neutral": ("neutral",)}
+    assert (loaded.negative, loaded.certain_from) == (("anger", "sadness"), None)
+    loud = dataclasses.replace(loaded, grouping={"high": ("anger",), "low": ("neutral", "sadness")})
+    assert loud.negative == ("anger", "sadness")  # no group has that name
+
+
+def test_labels_that_are_no_emotions_have_no_groups(members, tmp_path):
+    sounds = {name: dataclasses.replace(m, labels=("dog", "rain", "siren")) for name, m in members.items()}
+    save_ensemble(fused(sounds), str(tmp_path / "e"))
+    loaded, _ = load_ensemble(str(tmp_path / "e"))
+    assert (loaded.groups, loaded.negative) == ({}, ())
+
+
+@pytest.mark.parametrize("rule", ["soft", STACKING])
+def test_out_of_fold_is_calibrated_by_other_speakers(members, rule):
+    p, y, groups, _ = aligned(members)
+    fusion = fit_fusion(rule, p, y, groups, calibration="isotonic")
+    honest = out_of_fold(fusion, p, y, groups)
+    assert not np.allclose(honest, fusion(p))
+    folds = grouped_folds(y, groups, 5, 0)
+    fused = cross_fitted(p, y, groups) if rule == STACKING else normalise(RULES[rule](p))
+    for fold in folds:
+        again = fit_isotonic(fused[fold.train], y[fold.train])
+        np.testing.assert_array_equal(honest[fold.test], again(fused[fold.test]))
 
 
 @pytest.mark.parametrize("rule", ["self_confidence", STACKING])
@@ -204,6 +252,13 @@ def test_members_are_read_from_plain_folder_names_only(saved, names):
         {"members": ["xgboost"]},
         {"calibration": {"scale": -1.0}},
         {"calibration": 1},
+        {"calibration": {"p": [[0.1]], "share": [[0.5]]}},
+        {"groups": {"negative": ["anger"]}},
+        {"groups": {"a": ["anger", "neutral"], "b": ["neutral", "sadness"]}},
+        {"groups": {"all": ["anger", "neutral", "sadness", "fear"]}},
+        {"groups": "negative"},
+        {"certain_from": 1.5},
+        {"certain_from": "sure"},
         {"temperature": 0},
         {"temperature": "hot"},
     ],

@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +8,19 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from ser_ray.models.calibration import FLOOR, Calibration, fit_calibration
+from ser_ray.models.calibration import (
+    FLOOR,
+    ISOTONIC,
+    KINDS,
+    TEMPERATURE,
+    Calibration,
+    Isotonic,
+    choose_kind,
+    cross_calibrated,
+    fit_calibration,
+    fit_isotonic,
+    read_calibration,
+)
 
 
 def predictions(rows=600, classes=4, sharpness=1.0, seed=0, shares=None):
@@ -90,3 +105,86 @@ def test_a_class_without_rows_becomes_improbable_not_impossible():
 def test_the_neutral_calibration_changes_nothing():
     p, _ = predictions()
     np.testing.assert_allclose(Calibration(1.0)(p), p, atol=1e-6)
+
+
+def test_isotonic_curves_are_as_reckoned_by_hand():
+    """Four rows of two classes: 0.2 and 0.3 are out of order, so they share their half."""
+    first = np.array([0.1, 0.2, 0.3, 0.8])
+    isotonic = fit_isotonic(np.column_stack([first, 1 - first]), np.array([1, 0, 1, 0]))
+    assert isotonic.p[0] == pytest.approx([0.1, 0.2, 0.3, 0.8])
+    assert isotonic.share[0] == pytest.approx([1 / 6, 1 / 2, 1 / 2, 5 / 6])  # Laplace: not 0 and 1
+    given_ = np.array([0.0, 0.1, 0.25, 0.55, 0.9])  # 0.55 lies halfway from 1/2 to 5/6
+    expected = np.array([1 / 6, 1 / 6, 1 / 2, 2 / 3, 5 / 6])
+    found = isotonic(np.column_stack([given_, 1 - given_]))
+    np.testing.assert_allclose(found, np.column_stack([expected, 1 - expected]))
+
+
+def bent(p):
+    """Probabilities that are right below 0.6 and all taken for 0.99 above: no temperature mends that."""
+    q = np.where(
+        p.max(axis=1, keepdims=True) > 0.6, np.where(p == p.max(axis=1, keepdims=True), 99.0, 1.0), p
+    )
+    return q / q.sum(axis=1, keepdims=True)
+
+
+def test_the_kind_is_chosen_by_held_out_speakers():
+    p, y = predictions(rows=1500)
+    speakers = np.arange(1500) % 15
+    assert choose_kind(bent(p), y, speakers) == choose_kind(bent(p), y, None) == ISOTONIC
+    assert choose_kind(predictions(rows=1500, sharpness=3.0)[0], y, speakers) == TEMPERATURE
+    few, truth = predictions(rows=60)
+    assert choose_kind(few, truth, np.arange(60) % 6) == TEMPERATURE
+
+
+def test_isotonic_mends_what_a_temperature_cannot():
+    p, y = predictions(rows=3000)
+    unseen, truth = predictions(rows=3000, seed=1)
+    losses = [
+        balanced_log_loss(truth, fit(bent(p), y)(bent(unseen))) for fit in (fit_calibration, fit_isotonic)
+    ]
+    assert losses[1] < losses[0] - 0.02
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cross_calibration_learns_nothing_from_its_own_rows(kind):
+    """Probabilities that know nothing: an isotonic fit finds order in its own rows, and none in others."""
+    p, y = predictions(rows=90)[0], np.random.default_rng(1).integers(4, size=90)
+    crossed = cross_calibrated(p, y, np.arange(90) % 9, kind)
+    np.testing.assert_allclose(crossed.sum(axis=1), 1.0)
+    assert balanced_log_loss(y, crossed) > np.log(4) - 0.01
+    if kind == ISOTONIC:
+        assert balanced_log_loss(y, fit_isotonic(p, y)(p)) < np.log(4) - 0.05
+
+
+@settings(max_examples=40, deadline=None)
+@given(posteriors, st.data())
+def test_isotonic_probabilities_are_positive_and_sum_to_one(rows, data):
+    p = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
+    y = np.array(data.draw(st.lists(st.integers(0, p.shape[1] - 1), min_size=len(p), max_size=len(p))))
+    isotonic = fit_isotonic(p, y)
+    for q in (isotonic(p), isotonic(np.eye(p.shape[1]))):
+        assert q.min() > 0
+        np.testing.assert_allclose(q.sum(axis=1), 1.0)
+    assert read_calibration(json.loads(json.dumps(asdict(isotonic)))) == isotonic
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"p": [[0.1, 0.5]], "share": [[0.9, 0.5]]},
+        {"p": [[0.5, 0.1]], "share": [[0.5, 0.9]]},
+        {"p": [[0.1, 0.5]], "share": [[0.0, 0.9]]},
+        {"p": [[0.1, 0.5]], "share": [[0.5, 1.0]]},
+        {"p": [[0.1, 0.5]], "share": [[0.5]]},
+        {"p": [[0.1, 0.5]], "share": [[0.5, float("nan")]]},
+        {"p": [[]], "share": [[]]},
+        {"p": [[0.1]], "share": []},
+        {"p": [[0.1]]},
+    ],
+)
+def test_curves_that_do_not_rise_are_refused(stored):
+    with pytest.raises((ValueError, KeyError)):
+        read_calibration(stored)
+    assert read_calibration({"p": [[0.1, 0.5]], "share": [[0.5, 0.9]]}) == Isotonic(
+        ((0.1, 0.5),), ((0.5, 0.9),)
+    )

@@ -14,6 +14,7 @@ from ser_ray.pipelines.reconciliation import reconcile
 from ser_ray.pipelines.scores import Segment, explode, schema, segment_rows
 
 LABELS = ("anger", "neutral")
+GROUPS = {label: (label,) for label in LABELS}
 LISTED = [f"call-{number}" for number in range(6)]
 STATUSES = ["ok", "error", "ok", "no_speech", "ok", "error"]
 
@@ -25,7 +26,7 @@ def out(tmp_path: Path) -> str:
         rows = []
         for number in range(shard, shard + 3):
             spoken = [Segment("agent", s, s + 1, np.array([0.7, 0.3])) for s in range(number + 1)]
-            found = segment_rows(spoken if STATUSES[number] == "ok" else [], LABELS)
+            found = segment_rows(spoken if STATUSES[number] == "ok" else [], LABELS, GROUPS)
             rows.append({"call_id": LISTED[number], "status": STATUSES[number], "segments": found})
         table = pa.Table.from_pylist(rows, schema=schema(LABELS))
         storage.write_parquet(str(tmp_path / "calls" / f"{shard}.parquet"), table)

@@ -8,6 +8,7 @@ from ser_ray.pipelines.scores import Segment, explode, roll_up, schema, segment_
 
 LABELS = ("anger", "happiness", "neutral", "sadness")
 NEGATIVE = ("anger", "sadness")
+GROUPS = {"negative": NEGATIVE, "neutral": ("neutral",), "positive": ("happiness",)}
 
 
 def segment(start_s, end_s, *p, leg="customer"):
@@ -103,22 +104,45 @@ def test_an_ensemble_without_negative_emotions_finds_none():
 
 
 def test_a_segment_says_its_likeliest_emotion_and_all_probabilities():
-    (row,) = segment_rows(COURSE[1:2], LABELS)
+    (row,) = segment_rows(COURSE[1:2], LABELS, GROUPS)
     assert row == {
         "leg": "customer",
         "start_s": 3.0,
         "end_s": 5.0,
         "emotion": "anger",
         "confidence": 0.6,
+        "group": "negative",
+        "certain": True,
         "p": {"anger": 0.6, "happiness": 0.0, "neutral": 0.1, "sadness": 0.3},
     }
+
+
+def test_the_group_is_that_of_the_largest_sum_and_not_of_the_likeliest_emotion():
+    mixed = segment(0.0, 2.0, 0.3, 0.4, 0.0, 0.3)  # happiness is likeliest, negative 0.6
+    (row,) = segment_rows([mixed], LABELS, GROUPS)
+    assert (row["emotion"], row["group"]) == ("happiness", "negative")
+    (row,) = segment_rows([mixed], LABELS, {"loud": ("anger", "happiness"), "low": ("neutral", "sadness")})
+    assert row["group"] == "loud"
+
+
+def test_segments_below_the_threshold_are_uncertain_and_counted_in_seconds():
+    rows = segment_rows(COURSE, LABELS, GROUPS, certain_from=0.6)  # confidences 0.6, 0.6, 0.5, 0.7
+    assert [row["certain"] for row in rows] == [True, True, False, True]
+    (leg,) = roll_up(["customer"], COURSE, 15.0, LABELS, NEGATIVE, 0.6)["legs"]
+    assert leg["uncertain_s"] == pytest.approx(4.0)
+    assert {k: v for k, v in leg.items() if k != "uncertain_s"} == {
+        k: v for k, v in only_leg(COURSE).items() if k != "uncertain_s"
+    }
+    assert only_leg(COURSE)["uncertain_s"] == 0.0
+    silent = roll_up(["customer"], [], 15.0, LABELS, NEGATIVE, 0.6)["legs"][0]
+    assert silent["uncertain_s"] == 0.0
 
 
 def calls_table(segments_of):
     rows = [
         {
             "call_id": name,
-            "segments": segment_rows(segments, LABELS),
+            "segments": segment_rows(segments, LABELS, GROUPS),
             **roll_up(["customer"], segments, 15.0, LABELS, NEGATIVE),
         }
         for name, segments in segments_of.items()
@@ -132,7 +156,9 @@ def test_exploded_segments_carry_their_calls_id():
     assert flat["call_id"].to_pylist() == ["a", "a", "b"]
     assert flat["start_s"].to_pylist() == [0.0, 3.0, 6.0]
     assert flat["emotion"].to_pylist() == ["neutral", "anger", "sadness"]
-    assert flat.column_names == ["call_id", "leg", "start_s", "end_s", "emotion", "confidence", "p"]
+    assert flat.column_names == [
+        "call_id", "leg", "start_s", "end_s", "emotion", "confidence", "group", "certain", "p"
+    ]  # fmt: skip
 
 
 def test_a_part_of_a_table_explodes_to_its_own_segments():

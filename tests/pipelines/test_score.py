@@ -24,6 +24,8 @@ from ser_ray import storage
 from ser_ray.audio import read_audio, resample
 from ser_ray.corpora import read_manifest
 from ser_ray.errors import BandMismatch, OutputConflict
+from ser_ray.fusion import load_ensemble
+from ser_ray.fusion.smoothing import SMOOTHINGS
 from ser_ray.models import save_model
 from ser_ray.pipelines.calls import Stopwatch
 from ser_ray.pipelines.plan import list_calls, settle_plan
@@ -96,6 +98,9 @@ def test_counts_of_the_run_add_up(deployment: Any, scores: Path) -> None:
     assert run["complete"] is True
     assert run["other_files"] == 2
     assert run["ensemble"]["members"] == ["svm", "random_forest"]
+    assert run["ensemble"]["groups"] == {"negative": ["anger", "sadness"], "neutral": ["neutral"]}
+    assert run["ensemble"]["certain_from"] is None
+    assert all(segment["certain"] for row in rows for segment in row["segments"])
 
 
 def _exported(name: str) -> dict[str, float]:
@@ -243,8 +248,6 @@ def test_killed_driver_started_again_ends_with_the_rows_of_an_undisturbed_run(
 @pytest.fixture(scope="module")
 def scorer(deployment: Any, tmp_path_factory: pytest.TempPathFactory) -> ShardScorer:
     """A worker in this process."""
-    from ser_ray.fusion import load_ensemble
-
     _, fingerprint = load_ensemble(deployment.ensemble)
     out = str(tmp_path_factory.mktemp("scorer"))
     return ShardScorer(deployment.ensemble, fingerprint, out, ScoreOptions())
@@ -278,6 +281,30 @@ def test_same_sound_on_both_channels_is_scored_once(
     assert (dual["dual_mono"], mono["dual_mono"]) == (True, False)
     assert [leg["leg"] for leg in dual["legs"]] == [leg["leg"] for leg in mono["legs"]] == ["mono"]
     assert dual["segments"] == mono["segments"] != []
+
+
+@pytest.mark.parametrize("how", SMOOTHINGS)
+def test_smoothing_comes_before_all_that_is_read_from_the_probabilities(
+    deployment: Any, scorer: ShardScorer, tmp_path: Path, how: str
+) -> None:
+    call = a_good_call(deployment)
+    plain = score_one(scorer, call)["segments"]
+    options = ScoreOptions(smooth=how, certain_from=0.6)
+    _, fingerprint = load_ensemble(deployment.ensemble)
+    row = score_one(ShardScorer(deployment.ensemble, fingerprint, str(tmp_path), options), call)
+    assert [(s["leg"], s["start_s"]) for s in row["segments"]] == [(s["leg"], s["start_s"]) for s in plain]
+    for leg in row["legs"]:
+        own = [s for s in plain if s["leg"] == leg["leg"]]
+        p = np.array([list(s["p"].values()) for s in own])
+        expected = SMOOTHINGS[how](p, np.array([(s["start_s"] + s["end_s"]) / 2 for s in own]))
+        found = [s for s in row["segments"] if s["leg"] == leg["leg"]]
+        np.testing.assert_allclose([list(s["p"].values()) for s in found], expected, atol=1e-9)
+        sure = expected.max(axis=1)
+        assert [s["certain"] for s in found] == (sure >= 0.6).tolist()
+        negative = expected[:, [0, 2]].sum(axis=1) > 0.5  # anger and sadness; the third is neutral
+        assert [s["group"] == "negative" for s in found] == negative.tolist()
+        unsure_s = sum(s["end_s"] - s["start_s"] for s in own if not found[own.index(s)]["certain"])
+        assert leg["uncertain_s"] == pytest.approx(unsure_s)
 
 
 def test_third_channel_gets_a_leg_of_its_own(deployment: Any, scorer: ShardScorer, tmp_path: Path) -> None:

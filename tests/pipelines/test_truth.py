@@ -16,7 +16,8 @@ LABELS = ("anger", "neutral")
 
 def segment(call: str, leg: str, start_s: float, end_s: float, anger: float) -> dict[str, object]:
     p = {"anger": anger, "neutral": 1 - anger}
-    return {"call_id": call, "leg": leg, "start_s": start_s, "end_s": end_s, "p": p}
+    place = {"call_id": call, "leg": leg, "start_s": start_s, "end_s": end_s}
+    return {**place, "certain": abs(anger - 0.5) > 0.25, "p": p}
 
 
 def turn(leg: str, start_s: float, end_s: float, emotion: str, call: str = "a.wav") -> dict[str, object]:
@@ -51,6 +52,23 @@ def test_each_segment_is_held_against_the_turn_it_overlaps_most(tmp_path: Path) 
     assert result.unknown == 1
     assert result.found == pytest.approx((2 + 3.5 + 1 + 1) / 10)
     assert result.elsewhere == pytest.approx(1 / 8.5)
+    assert (result.coverage, result.precision) == (1.0, pytest.approx(2 / 3))
+
+
+def test_certain_segments_are_measured_by_themselves(tmp_path: Path) -> None:
+    segments = [
+        segment("a.wav", "agent", 0.0, 2.0, 0.9),  # right
+        segment("a.wav", "agent", 2.0, 4.0, 0.6),  # right, uncertain
+        segment("a.wav", "agent", 4.0, 6.0, 0.4),  # wrong, uncertain
+        segment("a.wav", "agent", 6.0, 8.0, 0.1),  # wrong
+        segment("a.wav", "agent", 8.0, 9.0, 0.8),  # right
+        segment("a.wav", "agent", 20.0, 21.0, 0.9),  # on no turn
+    ]
+    result = compare(*write(tmp_path, segments, [turn("agent", 0.0, 9.0, "anger")]))
+    assert (result.coverage, result.precision) == (pytest.approx(3 / 5), pytest.approx(2 / 3))
+    unsure = [{**one, "certain": False} for one in segments]
+    result = compare(*write(tmp_path / "unsure", unsure, [turn("agent", 0.0, 9.0, "anger")]))
+    assert (result.coverage, result.precision) == (0.0, None)
 
 
 @pytest.mark.parametrize("broken", ["no such leg", "column"])

@@ -17,13 +17,22 @@ from tests.reports.pages import Page
 @pytest.mark.parametrize("rule", ["soft", "stacking"])
 def test_ensemble_has_its_fused_figures_and_those_of_each_member(tmp_path: Path, rule: str) -> None:
     first, second = model(), replace(model(), out_of_fold=out_of_fold(seed=3))
-    ensemble, reports = fuse({"one": first, "other": second}, rule)
+    ensemble, reports = fuse({"one": first, "other": second}, rule, precision=0.05, groups="arousal")
     save_ensemble(ensemble, str(tmp_path / "night"))
     write_model_page(str(tmp_path / "night"), str(tmp_path / "night.html"))
     shown, fused = Page((tmp_path / "night.html").read_text()), reports[f"rule:{rule}"]
     assert shown.facts["UA"].startswith(f"{100 * ensemble.card['metrics']['ua']:.1f} % ")
     assert shown.facts["ECE"].startswith(f"{100 * ensemble.card['metrics']['ece']:.1f} % ")
     assert (shown.facts["Rule"], shown.facts["Members"]) == (rule, "one, other")
+    assert shown.facts["Calibration"] == "temperature"
+    assert shown.facts["Groups"] == "high: anger; medium: neutral; low: sadness"
+    assert shown.facts["Certain"].startswith(
+        f"from a confidence of {100 * ensemble.certain_from:.1f} %, for 5 %"
+    )
+    assert len(shown.all("circle", "precision")) == 1
+    rows = [[row[name] for name in ("coverage", "precision")] for row in ensemble.card["selections"]]
+    cells = [[f"{100 * share:.1f} %" for share in row] for row in rows]
+    assert [[row[0], row[2]] for row in shown.tables["The surest predictions"][1:]] == cells
     assert shown.facts["Fingerprint"] == load_ensemble(str(tmp_path / "night"))[1]
     rows = {row[0]: row[1:] for row in shown.tables["Members, then all of them fused"][1:]}
     for name, report in {

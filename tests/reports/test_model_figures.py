@@ -80,6 +80,20 @@ def test_reliability_bins_hold_each_utterance_once_at_their_edges_too() -> None:
     assert (bins[0].confidence, bins[0].accuracy) == (0.0, 0.0)
 
 
+def test_reject_option_says_what_it_costs(model_page: Page) -> None:
+    heads, *rows = model_page.tables["The surest predictions"]
+    assert heads == ["Coverage", "Confidence from", "Precision", "At least"]
+    assert [row[:3] for row in rows] == [
+        *[["100.0 %", "55.0 %", "77.8 %"]] * 3,  # 8 of 9 and 9 of 9: two have a confidence of 55 %
+        *[["77.8 %", "75.0 %", "85.7 %"]] * 2,
+        *[["55.6 %", "95.0 %", "80.0 %"]] * 5,
+    ]
+    assert all(float(row[3].split()[0]) < float(row[2].split()[0]) for row in rows)
+    curve = model_page.all("polyline", "precision")[0]["points"] or ""
+    assert curve.split()[0] == "100.00,22.22"
+    assert model_page.all("circle", "precision") == []  # no threshold was chosen
+
+
 def test_reliability_diagram_draws_what_its_table_says(model_page: Page) -> None:
     assert model_page.tables["Bins of confidence"] == [
         ["Confidence", "n", "Mean", "Accuracy", "Gap"],
