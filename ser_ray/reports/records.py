@@ -48,6 +48,14 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """What run.json says of the night against the training set: a sentence for each thing that stands out."""
+
+    segments: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Run:
     """run.json: one scoring run by its own account."""
 
@@ -64,6 +72,7 @@ class Run:
     finished: datetime | None
     complete: bool
     versions: Mapping[str, object]
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pytest
 import soundfile as sf
 
 from ser_ray.audio.decode import read_audio
+from ser_ray.corpora.damage import DAMAGES, damage
 from ser_ray.corpora.labels import NEGATIVE
 from ser_ray.corpora.manifest import from_rows
-from ser_ray.corpora.simulate import CODECS, DAMAGES, LEGS, SimulateOptions, damage, simulate
+from ser_ray.corpora.simulate import CODECS, LEGS, SimulateOptions, simulate
 from ser_ray.corpora.synthetic import make_corpus
 from ser_ray.errors import BadManifest, OutputConflict, UnknownName, UnreadableAudio, UsageError
 
