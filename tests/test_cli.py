@@ -185,6 +185,7 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     assert json.loads(ok(*score, "--max-errors", "30%", "--json"))["counts"]["error"] == 11
     reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
     assert "segments against the truth" in reported
+    assert "calls hold anger" in reported
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
 
 

@@ -69,7 +69,8 @@ class Tape:
         block += self.noise.normal(0.0, self.line.noise, block.shape).astype(np.float32)
         block = np.pad(block, ((0, packets * self.packet - size), (0, 0))).reshape(packets, self.packet, 2)
         block *= 10 ** ((self.line.level_db + self._jumps(packets)[:, None]) / 20)
-        self._lose(block)
+        if self.line.packet_loss:
+            self._lose(block)
         heard = block.reshape(-1, 2)[:size]
         if self.mixed:
             heard = np.repeat(heard.sum(axis=1, keepdims=True), self.file.channels, axis=1)
@@ -78,12 +79,12 @@ class Tape:
 
     def _jumps(self, packets: int) -> np.ndarray:
         """By how much each packet of each leg is louder, dB [packets, legs]."""
-        jumps = np.empty((packets, 2), np.float32)
-        changes = self.levels.random((packets, 2)) < PACKET_S / LEVEL_S
-        for packet, changed in enumerate(changes):
-            drawn = self.levels.uniform(-self.line.jump_db, self.line.jump_db, 2)
-            jumps[packet] = self.jumps = np.where(changed, drawn, self.jumps)
-        return jumps
+        new = self.levels.uniform(-self.line.jump_db, self.line.jump_db, (packets, 2))
+        changed = self.levels.random((packets, 2)) < PACKET_S / LEVEL_S
+        since = np.maximum.accumulate(np.where(changed, np.arange(1, packets + 1)[:, None], 0))
+        jumps = np.take_along_axis(np.concatenate([[self.jumps], new]), since, axis=0)
+        self.jumps = jumps[-1] if packets else self.jumps
+        return np.asarray(jumps, np.float32)
 
     def _lose(self, block: np.ndarray) -> None:
         """Conceal the packets of `block` [packets, samples, legs] that are lost, in place."""

@@ -31,7 +31,7 @@ from ser_ray.models.profile import Profile, column_means
 # Speakers whom the models never heard, of the same corpus and line, stay on the quiet side of all limits.
 FEWEST = 100  # segments; fewer are the voices of too few speakers
 MOVED = 0.10  # share of a feature's columns that lie more than one training deviation off
-UNSURE = 0.10  # by which the confidence falls short
+ELSEWHERE = 0.10  # by which the confidence is lower, or higher: far from all it knows a model may be sure
 SOFT_DB, NEAR_DB, CLIPPED = -50.0, 12.0, 0.005
 
 FRAME_S = 0.020  # of the sound's level
@@ -191,7 +191,7 @@ def _warnings(found: Mapping[str, Any], narrow: float) -> Iterator[str]:
                 "calls of this kind, or with copies made alike (ser-ray augment)."
             )
     confidence = found["confidence"]
-    if confidence["night"] < confidence["training"] - UNSURE:
+    if abs(confidence["night"] - confidence["training"]) > ELSEWHERE:
         yield (
             f"The mean confidence is {confidence['night']:.2f}; the same labels had "
             f"{confidence['training']:.2f} in training, out of fold. Have people check some calls before the "

@@ -48,14 +48,6 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Drift:
-    """What run.json says of the night against the training set: a sentence for each thing that stands out."""
-
-    segments: int
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Run:
     """run.json: one scoring run by its own account."""
 
@@ -72,7 +64,6 @@ class Run:
     finished: datetime | None
     complete: bool
     versions: Mapping[str, object]
-    drift: Drift | None = None
 
 
 @dataclass(frozen=True)

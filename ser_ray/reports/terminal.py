@@ -28,8 +28,6 @@ def print_summary(summary: Summary, console: Console, top: int = 10) -> None:
         f"{run.times_real_time:,.0f} × real time, {elapsed(run.wall_s)}",
         highlight=False,
     )
-    for warning in run.drift.warnings if run.drift else ():
-        console.print(Text(f"Unlike the training set: {printable(warning)}", style="yellow"))
     if summary.ranked:
         console.print(_calls_table(summary, top))
     if summary.ledger:

@@ -163,7 +163,8 @@ def test_rows_lost_with_a_shard_come_back_the_same(deployment: Any, scores: Path
     lost.unlink()
     (lost.parent / ".partial-1-left.parquet").write_bytes(b"half")
     kept = files_of(lost.parent)
-    score(deployment.archive, deployment.ensemble, str(tmp_path / "scores"))
+    run = score(deployment.archive, deployment.ensemble, str(tmp_path / "scores"))
+    assert run["drift"] == json.loads((scores / "run.json").read_text())["drift"]
     assert rows_of(tmp_path / "scores") == rows_of(scores)
     assert rows_of(tmp_path / "scores", "segments") == rows_of(scores, "segments")
     after = files_of(lost.parent)
