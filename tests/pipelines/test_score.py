@@ -26,6 +26,7 @@ from ser_ray.corpora import read_manifest
 from ser_ray.errors import BandMismatch, OutputConflict
 from ser_ray.models import save_model
 from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.drift import FEWEST
 from ser_ray.pipelines.plan import list_calls, settle_plan
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
@@ -96,6 +97,15 @@ def test_counts_of_the_run_add_up(deployment: Any, scores: Path) -> None:
     assert run["complete"] is True
     assert run["other_files"] == 2
     assert run["ensemble"]["members"] == ["svm", "random_forest"]
+
+
+def test_an_archive_like_the_training_set_is_compared_with_it_and_not_warned_of(scores: Path) -> None:
+    drift, segments = json.loads((scores / "run.json").read_text())["drift"], rows_of(scores, "segments")
+    assert drift["segments"] == len(segments) >= FEWEST
+    assert drift["confidence"]["night"] == pytest.approx(np.mean([s["confidence"] for s in segments]))
+    for label, share in drift["labels"]["night"].items():
+        assert share == pytest.approx(np.mean([s["p"][label] for s in segments]), abs=1e-5)
+    assert drift["warnings"] == []  # nor that the calls are of telephone rate: so is the ensemble
 
 
 def _exported(name: str) -> dict[str, float]:
