@@ -43,8 +43,8 @@ from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import versions
 
 FORMAT = 1
+COUNTED = ["status", "error_type", "duration_s", "speech_s", "sample_rate"]  # for run.json
 READ_AT_ONCE = 8  # files of shards; a bucket takes its time for each
-COUNTED = ["status", "error_type", "duration_s", "speech_s", "sample_rate"]  # of a shard's rows
 PROBED = 12  # calls whose rate is looked at before the run begins
 PROBE_S = 60.0  # for that; a call that takes longer, or kills what reads it, gets its row in the run
 
