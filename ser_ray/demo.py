@@ -11,7 +11,8 @@ from rich.console import Console
 
 from ser_ray import storage
 from ser_ray.corpora import write_manifest
-from ser_ray.corpora.simulate import DAMAGES, SimulateOptions, simulate
+from ser_ray.corpora.damage import DAMAGES
+from ser_ray.corpora.simulate import SimulateOptions, simulate
 from ser_ray.corpora.synthetic import make_corpus
 from ser_ray.fusion import save_ensemble
 from ser_ray.models import CLASSICAL

@@ -11,7 +11,8 @@ import pytest
 
 from ser_ray import storage
 from ser_ray.corpora import read_manifest, write_manifest
-from ser_ray.corpora.simulate import DAMAGES, SimulateOptions, simulate
+from ser_ray.corpora.damage import DAMAGES
+from ser_ray.corpora.simulate import SimulateOptions, simulate
 from ser_ray.corpora.synthetic import make_corpus
 from ser_ray.fusion import save_ensemble
 from ser_ray.models import save_model

@@ -196,6 +196,7 @@ def test_index_extract_train_fuse_evaluate_score_report_by_command(
     reported = ok("report", tmp_path / "scores", "--truth", Path(deployment.archive) / "truth.parquet")
     assert "segments against the truth" in reported
     assert ("of the segments are certain; of these" in reported) == _some_uncertain(tmp_path / "scores")
+    assert "calls hold anger" in reported
     assert "<svg" in (tmp_path / "scores" / "report.html").read_text()
 
 

@@ -146,6 +146,15 @@ def simulate(
     layout: Annotated[str, typer.Option(help="stereo, mono or dual_mono.")] = "stereo",
     noise_db: Annotated[float | None, typer.Option(help="Speech-to-noise ratio, dB.")] = None,
     negative: Annotated[float, typer.Option(help="Share of customers' moods that are negative.")] = 0.35,
+    packet_loss: Annotated[float, typer.Option(help="Share of the 20 ms packets that are lost.")] = 0.0,
+    level_db: Annotated[float, typer.Option(help="By which the recordings are louder, dB.")] = 0.0,
+    level_jump_db: Annotated[
+        float, typer.Option(help="The farthest that levels jump up or down within a call, dB.")
+    ] = 0.0,
+    anger: Annotated[
+        float | None,
+        typer.Option(help="Share of the calls with an angry stretch of the customer; no anger elsewhere."),
+    ] = None,
     damaged: Annotated[int, typer.Option(help="Calls to damage, each in another way.")] = 0,
     seed: Seed = 0,
     as_json: Json = False,
@@ -155,7 +164,21 @@ def simulate(
     from ser_ray.corpora.simulate import SimulateOptions
     from ser_ray.corpora.simulate import simulate as build
 
-    options = SimulateOptions(calls, seconds, rate, codec, layout, noise_db, negative, damaged, seed)
+    options = SimulateOptions(
+        calls=calls,
+        seconds=seconds,
+        rate=rate,
+        codec=codec,
+        layout=layout,
+        noise_db=noise_db,
+        negative=negative,
+        packet_loss=packet_loss,
+        level_db=level_db,
+        level_jump_db=level_jump_db,
+        anger=anger,
+        damaged=damaged,
+        seed=seed,
+    )
     truth = build(read_manifest(manifest), out, options)
     if as_json:
         return print_json({"archive": out, "calls": calls, "damaged": damaged, "utterances": len(truth)})

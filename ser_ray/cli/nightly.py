@@ -185,7 +185,10 @@ def report(
         write_scores_page(scores, page, top or 50)
     console.print(f"page -> {page}")
     if truth:
+        from ser_ray.pipelines.call_ranking import rank_calls
         from ser_ray.pipelines.truth import compare
-        from ser_ray.reports.figures import print_comparison
+        from ser_ray.reports.figures import print_comparison, print_ranking
 
         print_comparison(console, compare(target, truth))
+        if ranking := rank_calls(target, truth):
+            print_ranking(console, ranking)

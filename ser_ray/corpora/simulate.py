@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -13,14 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import soundfile as sf
-from scipy.io import wavfile
 
 from ser_ray import storage
 from ser_ray.audio.band import TELEPHONE_RATE, telephone_channel
 from ser_ray.audio.decode import read_audio
 from ser_ray.audio.resample import resample
+from ser_ray.corpora.damage import DAMAGES, damage
 from ser_ray.corpora.labels import NEGATIVE
 from ser_ray.corpora.manifest import labelled
+from ser_ray.corpora.tape import Line, Tape
 from ser_ray.errors import BadManifest, OutputConflict, UnknownName, UnreadableAudio, UsageError
 
 _Row = dict[str, Any]
@@ -35,11 +33,14 @@ CODECS = {  # what libsndfile calls them
 }
 LAYOUTS = ("stereo", "mono", "dual_mono")
 LEGS = ("agent", "customer")
+CUSTOMER = 1
 LINGER = 0.75  # chance that the next utterance of a leg keeps the mood
 COMPOSED, COMPOSED_SHARE = frozenset({"neutral", "calm"}), 0.9  # of an agent's moods
 LINE_NOISE_DB = -66.0  # comfort noise of an idle line, dB below full scale
 AGC_DB = (-12.0, 8.0)  # how far one utterance may lie from the leg's level: telephones control their gain
 LONGEST_S = 30.0  # of one utterance in a call
+ANGER = "anger"
+ANGRY_TURNS = (2, 5)  # of a customer who loses his temper: from, to below
 TRUTH = ("call", "leg", "start_s", "end_s", "emotion", "speaker", "utterance")
 
 
@@ -57,6 +58,10 @@ class SimulateOptions:
     layout: str = "stereo"  # agent left, customer right; "mono": both mixed; "dual_mono": the mix twice
     noise_db: float | None = None  # speech-to-noise ratio of each leg, dB; None: a quiet line
     negative: float = 0.35  # share of the customers' moods that are negative
+    packet_loss: float = 0.0  # share of the packets that are lost; see `corpora.tape`
+    level_db: float = 0.0  # by which the recordings are louder
+    level_jump_db: float = 0.0  # the farthest that the level of a leg jumps up or down within a call
+    anger: float | None = None  # share of the calls with an angry stretch of the customer; no anger elsewhere
     damaged: int = 0  # calls to damage, by each of `DAMAGES` in turn
     seed: int = 0
 
@@ -69,12 +74,16 @@ class SimulateOptions:
             raise UsageError("simulate needs at least one call, of more than 0 s, at 8000 to 48000 Hz.")
         if not 0 <= self.damaged <= self.calls or not 0 <= self.negative <= 1:
             raise UsageError("damaged lies between 0 and the number of calls, negative between 0 and 1.")
+        if not 0 <= self.packet_loss <= 0.5 or not 0 <= (self.anger or 0) <= 1:
+            raise UsageError("packet_loss lies between 0 and 0.5, anger between 0 and 1.")
+        if not -60 <= self.level_db <= 60 or not 0 <= self.level_jump_db <= 60:
+            raise UsageError("level_db lies between -60 and 60 dB, level_jump_db between 0 and 60 dB.")
 
 
 def simulate(manifest: pa.Table, folder: str, options: SimulateOptions) -> pa.Table:
     """Write `call-0001.wav`, ..., `truth.parquet` and `damaged.parquet` into `folder`.
 
-    One seed is one set of conversations, whatever the codec, the layout and the noise. A simulated archive
+    One seed is one set of conversations, whatever the codec, the layout and the line. A simulated archive
     that was there is replaced. Memory holds a few utterances of a call, and of a damaged one the whole.
 
     Args:
@@ -89,8 +98,9 @@ def simulate(manifest: pa.Table, folder: str, options: SimulateOptions) -> pa.Ta
         BadManifest: fewer than two speakers or emotions, or an utterance that cannot be read.
         OutputConflict: the folder holds something else than a simulated archive.
     """
-    cast = _cast(manifest)
+    cast = _cast(manifest, options.anger is not None)
     _check_vacant(folder)
+    angry = _angry_calls(options)
     chosen = np.random.default_rng(options.seed).choice(options.calls, options.damaged, replace=False)
     damages = dict(zip(chosen.tolist(), cycle(DAMAGES), strict=False))
     truth, damaged = [], []
@@ -98,7 +108,8 @@ def simulate(manifest: pa.Table, folder: str, options: SimulateOptions) -> pa.Ta
         for number in range(options.calls):
             rng = np.random.default_rng([options.seed, number])
             path = local / f"call-{number + 1:04d}.{CODECS[options.codec][0].lower()}"
-            spoken = [{"call": path.name, **row} for row in _write_call(path, cast, options, rng)]
+            turns = _write_call(path, cast, options, rng, number in angry)
+            spoken = [{"call": path.name, **turn} for turn in turns]
             if number in damages:
                 status = damage(str(path), damages[number])
                 damaged.append({"call": path.name, "damage": damages[number], "status": status})
@@ -131,6 +142,7 @@ class _Leg:
     own_db: float  # RMS of the speaker's utterances, dB below full scale
     level_db: float  # what the call makes of it
     noise: float  # RMS, linear
+    angry: list[_Row]  # utterances that wait for the angry stretch; none where anger is a mood like others
 
     def next_mood(self, mood: str | None, rng: np.random.Generator) -> str:
         """The mood of the next utterance: often the last one's."""
@@ -141,43 +153,29 @@ class _Leg:
         return str(rng.choice((favoured if rng.random() < self.share else others) or favoured or others))
 
 
-class _Tape:
-    """A call's file, written as far as no later utterance can reach back."""
-
-    def __init__(self, file: sf.SoundFile, layout: str, noise: list[float], rng: np.random.Generator) -> None:
-        self.file, self.layout, self.noise, self.rng = file, layout, noise, rng
-        self.written = 0  # samples
-        self.waiting = np.zeros((0, 2), np.float32)  # [samples, legs]
-
-    def lay(self, wave: np.ndarray, leg: int, start: int) -> None:
-        """Add `wave` to a leg; later ones start at `start` or after."""
-        self.write_until(start)
-        self.waiting = np.pad(self.waiting, ((0, max(0, len(wave) - len(self.waiting))), (0, 0)))
-        self.waiting[: len(wave), leg] += wave
-
-    def write_until(self, end: int) -> None:
-        """Write what lies before sample `end`, with the noise of the line."""
-        size = end - self.written
-        block = np.pad(self.waiting[:size], ((0, max(0, size - len(self.waiting))), (0, 0)))
-        block += self.rng.normal(0.0, self.noise, block.shape).astype(np.float32)
-        if self.layout != "stereo":
-            block = np.repeat(block.sum(axis=1, keepdims=True), self.file.channels, axis=1)
-        self.file.write(np.clip(block, -1.0, 1.0))
-        self.waiting, self.written = self.waiting[size:], end
+def _angry_calls(options: SimulateOptions) -> set[int]:
+    """Numbers of the calls with an angry stretch."""
+    rng = np.random.default_rng([options.seed, options.calls])
+    return set(rng.choice(options.calls, round((options.anger or 0) * options.calls), replace=False).tolist())
 
 
-def _cast(manifest: pa.Table) -> _Cast:
-    """Utterances by speaker and emotion."""
+def _cast(manifest: pa.Table, angry: bool) -> _Cast:
+    """Utterances by speaker and emotion; if wanted, of speakers alone who can be angry and otherwise."""
     cast: _Cast = {}
     for row in labelled(manifest, "simulate").to_pylist():
         if row["speaker"] is not None:
             cast.setdefault(row["speaker"], {}).setdefault(row["emotion"], []).append(row)
+    if angry:
+        cast = {name: said for name, said in cast.items() if ANGER in said and len(said) > 1}
     if len(cast) < 2:
-        raise BadManifest(f"a call needs two speakers; the labelled utterances name {len(cast)}.")
+        whose = " of speakers with anger and another emotion" if angry else ""
+        raise BadManifest(f"a call needs two speakers; the labelled utterances{whose} name {len(cast)}.")
     return cast
 
 
-def _write_call(path: Path, cast: _Cast, options: SimulateOptions, rng: np.random.Generator) -> list[_Row]:
+def _write_call(
+    path: Path, cast: _Cast, options: SimulateOptions, rng: np.random.Generator, angry: bool
+) -> list[_Row]:
     """Write one call; its rows of the truth, without the call's name."""
     speakers = [str(speaker) for speaker in rng.choice(sorted(cast), 2, replace=False)]
     legs = [_leg(name, cast[speaker], options, rng) for name, speaker in zip(LEGS, speakers, strict=True)]
@@ -187,11 +185,17 @@ def _write_call(path: Path, cast: _Cast, options: SimulateOptions, rng: np.rando
     ends = [0.0, 0.0]
     form, channels = CODECS[options.codec], 1 if options.layout == "mono" else 2
     with sf.SoundFile(path, "w", options.rate, channels, form[1], format=form[0]) as file:
-        tape = _Tape(file, options.layout, [leg.noise for leg in legs], rng.spawn(1)[0])
+        line = Line([leg.noise for leg in legs], options.level_db, options.level_jump_db, options.packet_loss)
+        of_tape, of_anger = rng.spawn(2)
+        tape = Tape(file, options.layout != "stereo", line, of_tape)
+        left, temper = int(of_anger.integers(*ANGRY_TURNS)) * angry, length * of_anger.uniform(0.1, 0.5)
         turn, at = 0, rng.uniform(0.3, 1.5)
-        while at < length:
+        while at < length or left:
             mood = moods[turn] = legs[turn].next_mood(moods[turn], rng)
-            row = legs[turn].utterances[mood][rng.integers(len(legs[turn].utterances[mood]))]
+            said = legs[turn].utterances[mood]
+            if left and turn == CUSTOMER and at >= temper:
+                mood, said, left = ANGER, legs[turn].angry, left - 1
+            row = said[rng.integers(len(said))]
             wave = _speak(row, legs[turn], options)
             start = round(at * options.rate)
             tape.lay(wave, turn, start)
@@ -203,7 +207,7 @@ def _write_call(path: Path, cast: _Cast, options: SimulateOptions, rng: np.rando
                 turn = 1 - turn
                 pause = -rng.uniform(0.0, 0.3) if rng.random() < 0.15 else pause
             at = max(at, ends[turn], rows[-1]["end_s"] + pause)
-        tape.write_until(round(max(length, *ends) * options.rate))
+        tape.end_at(round(max(length, *ends) * options.rate))
     return rows
 
 
@@ -212,8 +216,10 @@ def _leg(name: str, said: dict[str, list[_Row]], options: SimulateOptions, rng: 
     level_db = rng.uniform(-30.0, -22.0)
     own_db = np.mean([_rms_db(_read(rows[rng.integers(len(rows))], options)) for rows in said.values()])
     noise_db = LINE_NOISE_DB if options.noise_db is None else level_db - options.noise_db
+    angry = said[ANGER] if options.anger is not None else []
+    moods = {mood: rows for mood, rows in said.items() if not angry or mood != ANGER}
     favoured, share = (COMPOSED, COMPOSED_SHARE) if name == "agent" else (NEGATIVE, options.negative)
-    return _Leg(said, favoured, share, float(own_db), level_db, 10 ** (noise_db / 20))
+    return _Leg(moods, favoured, share, float(own_db), level_db, 10 ** (noise_db / 20), angry)
 
 
 def _speak(row: _Row, leg: _Leg, options: SimulateOptions) -> np.ndarray:
@@ -241,59 +247,3 @@ def _read(row: _Row, options: SimulateOptions) -> np.ndarray:
 
 def _rms_db(wave: np.ndarray) -> float:
     return float(10 * np.log10(np.mean(np.square(wave)) + 1e-10))
-
-
-def damage(uri: str, name: str) -> str:
-    """Spoil a call file in place by one of `DAMAGES`; the status that scoring should give it.
-
-    Raises:
-        UnknownName: no such damage.
-    """
-    if name not in DAMAGES:
-        raise UnknownName("damage", name, DAMAGES)
-    samples, rate = sf.read(io.BytesIO(storage.read_bytes(uri)), dtype="int16")
-    storage.write_bytes(uri, DAMAGES[name][0](_encode(samples, rate, "WAV")))
-    return DAMAGES[name][1]
-
-
-def _encode(samples: np.ndarray, rate: int, container: str) -> bytes:
-    buffer = io.BytesIO()
-    sf.write(buffer, samples, rate, "PCM_16", format=container)
-    return buffer.getvalue()
-
-
-def _put(wav: bytes, at: int, number: int) -> bytes:
-    """`wav` with 32 bits of its 44-byte header replaced."""
-    return wav[:at] + struct.pack("<I", number) + wav[at + 4 :]
-
-
-def _not_a_number(wav: bytes) -> bytes:
-    rate, samples = wavfile.read(io.BytesIO(wav))
-    spoilt, buffer = samples / np.float32(32768), io.BytesIO()
-    spoilt[len(spoilt) // 2] = np.nan
-    wavfile.write(buffer, rate, spoilt)
-    return buffer.getvalue()
-
-
-def _corrupt_flac(wav: bytes) -> bytes:
-    rate, samples = wavfile.read(io.BytesIO(wav))
-    flac = np.frombuffer(_encode(samples, rate, "FLAC"), np.uint8).copy()
-    flac[len(flac) // 3 : len(flac) // 2] ^= 0xFF
-    return flac.tobytes()
-
-
-# What each does to a WAV file, and the status that scoring should give it.
-DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "truncated": (lambda wav: wav[: len(wav) // 2], "error"),
-    "empty": (lambda wav: b"", "error"),
-    "silent": (lambda wav: wav[:44] + bytes(len(wav) - 44), "no_speech"),
-    "not_audio": (lambda wav: b"The recorder was switched off.\n" * 200, "error"),
-    "random_bytes": (lambda wav: np.random.default_rng(0).bytes(len(wav)), "error"),
-    "header_only": (lambda wav: _put(_put(wav[:44], 4, 36), 40, 0), "error"),
-    "lying_header": (lambda wav: _put(_put(wav, 4, 0x7FFF0024), 40, 0x7FFF0000), "error"),
-    "rate_1_hz": (lambda wav: _put(wav, 24, 1), "error"),
-    "rate_4_ghz": (lambda wav: _put(wav, 24, 4_000_000_000), "error"),
-    "nan_samples": (_not_a_number, "error"),
-    "unsupported": (lambda wav: b"#!AMR\n" + np.random.default_rng(0).bytes(2000), "error"),
-    "corrupt_flac": (_corrupt_flac, "error"),
-}

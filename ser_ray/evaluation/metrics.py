@@ -93,6 +93,24 @@ def unweighted_accuracy(y: np.ndarray, p: np.ndarray) -> float:
     return float(_ua(_confusions(y, p.argmax(axis=1), np.zeros(len(y), dtype=int), p.shape[1]))[0])
 
 
+def average_precision(y: np.ndarray, score: np.ndarray, seed: int = 0) -> Interval:
+    """Area under the precision-recall curve, by steps, with a bootstrap over the rows.
+
+    Rows of one score are taken in together. Chance gives the share of the rows that are true. Resamples
+    without any true row say nothing and are left out.
+
+    Args:
+        y: whether a row is one of those looked for [rows]; one of them at least.
+        score: higher for rows that seem to be [rows].
+        seed: of the bootstrap.
+    """
+    order = np.argsort(-score, kind="stable")
+    found, last = y[order].astype(np.float64), np.append(np.diff(score[order]) != 0, True)
+    resamples = np.concatenate([_precision(drawn, found, last) for drawn in _draws(len(y), seed)])
+    whole = _precision(np.ones((1, len(y))), found, last)
+    return _interval(np.concatenate([whole, resamples[~np.isnan(resamples)]]))
+
+
 def compare(
     y: np.ndarray, p: np.ndarray, q: np.ndarray, speakers: np.ndarray | None = None, seed: int = 0
 ) -> Interval:
@@ -113,6 +131,14 @@ def compare(
         for c, draws in ((c, _draws(len(c), seed)) for c in both)
     ]
     return _interval(_ua(totals[0]) - _ua(totals[1]))
+
+
+def _precision(weights: np.ndarray, found: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Average precision of rows in order of their scores, each counted `weights` times [resamples]."""
+    true = np.cumsum(weights * found, axis=1)[:, last]
+    precision = true / np.maximum(np.cumsum(weights, axis=1)[:, last], 1)
+    total = np.where(true[:, -1] > 0, true[:, -1], np.nan)
+    return np.asarray((np.diff(true, axis=1, prepend=0) * precision).sum(axis=1) / total)
 
 
 def _units(y: np.ndarray, speakers: np.ndarray | None) -> np.ndarray:

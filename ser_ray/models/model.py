@@ -4,6 +4,7 @@ MODEL/model.json     family, settings, features with fingerprints, labels in ord
                      calibration, normalisation, metrics, corpora, seed, versions
      /*.safetensors, *.json, *.skops     weights; none executes code when loaded
      /normalisation.safetensors          its statistics, where features are normalised
+     /profile.safetensors                where its features lay in training
      /oof.parquet    out-of-fold probabilities of the training utterances, copies left out
 """
 
@@ -29,6 +30,7 @@ from ser_ray.models.family import Classifier, Family
 from ser_ray.models.learner import spread
 from ser_ray.models.normalisation import read_normaliser, write_normaliser
 from ser_ray.models.normaliser import Groups, Normalisation, Normaliser, normalised
+from ser_ray.models.profile import Profile, read_profile, write_profile
 from ser_ray.models.registry import family
 
 FORMAT = 1
@@ -55,7 +57,8 @@ class OutOfFold:
 class Model:
     """A calibrated classifier with all that is needed to use it on new audio.
 
-    `card` holds what a reader wants to know of its making: corpora, counts, metrics, seed, versions.
+    `card` holds what a reader wants to know of its making: corpora, counts, metrics, seed, versions;
+    `profile`, where its features lay.
     """
 
     family: str
@@ -67,6 +70,7 @@ class Model:
     out_of_fold: OutOfFold
     card: Mapping[str, Any] = field(default_factory=dict)
     normaliser: Normaliser | None = None
+    profile: Profile | None = None
 
     @property
     def rate(self) -> int:
@@ -187,6 +191,8 @@ def write_model(model: Model, folder: Path) -> None:
         }
     )
     pq.write_table(table, folder / "oof.parquet", compression="zstd")
+    if model.profile:
+        write_profile(model.profile, folder)
     description = {
         "format": FORMAT,
         "family": model.family,
@@ -236,6 +242,7 @@ def read_model(folder: Path) -> Model:
             out_of_fold=_read_out_of_fold(folder, labels),
             card={k: v for k, v in description.items() if k not in known},
             normaliser=read_normaliser(description.get("normalisation"), folder, columns),
+            profile=read_profile(folder, len(labels), columns),
         )
         check_features(model.family, model.features)
         classes = set(np.asarray(model.classifier.classes_).tolist())

@@ -52,6 +52,10 @@ class Utterances:
         own = originals(self.sources)
         return self if len(own) == len(self.y) else self._of(own)
 
+    def sample(self, most: int, seed: int) -> Self:
+        """At most so many of them, drawn at random."""
+        return self._of(np.sort(np.random.default_rng(seed).permutation(len(self.y))[:most]))
+
     @property
     def voices(self) -> np.ndarray | None:
         """Whose statistics normalise each row [rows]: a speaker's as recorded, or as augmented in one way."""

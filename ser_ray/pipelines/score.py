@@ -32,6 +32,7 @@ from ser_ray.errors import BandMismatch, UnreadableAudio, UsageError
 from ser_ray.fusion import Ensemble, load_ensemble
 from ser_ray.pipelines.attempts import READ_LIMIT_S
 from ser_ray.pipelines.cluster import Progress, connect, quiet, run_batches
+from ser_ray.pipelines.drift import Tally, drift_of
 from ser_ray.pipelines.members import gpu_pool
 from ser_ray.pipelines.metrics import RunMetrics
 from ser_ray.pipelines.parallel import sheltered
@@ -42,6 +43,7 @@ from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import versions
 
 FORMAT = 1
+COUNTED = ["status", "error_type", "duration_s", "speech_s", "sample_rate"]  # for run.json
 READ_AT_ONCE = 8  # files of shards; a bucket takes its time for each
 PROBED = 12  # calls whose rate is looked at before the run begins
 PROBE_S = 60.0  # for that; a call that takes longer, or kills what reads it, gets its row in the run
@@ -93,7 +95,7 @@ def score(
     work, place = _work(plan, out), storage.join(out, "run.json")
     if len(work) == 0 and storage.exists(place) and storage.read_json(place)["complete"]:
         return dict(storage.read_json(place))
-    storage.write_json(place, {**about, **_account(out, plan, started), "complete": False})
+    storage.write_json(place, {**about, **_account(out, plan, started, loaded), "complete": False})
     connect()
     waiting = pc.sum(pc.list_value_length(work["calls"])).as_py() or 0
     metrics = RunMetrics(out, waiting)
@@ -105,7 +107,7 @@ def score(
             limit_s = call_time_limit_s
             run_batches(ShardScorer, arguments, work, 1, *counted, done_with=metrics.add, limit_s=limit_s)
     _write_segments(out)
-    account = _account(out, plan, started)
+    account = _account(out, plan, started, loaded)
     account["reconciliation"] = reconcile(out, plan["call_id"].to_pylist())
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     run = {**about, **account, "finished": finished, "complete": True}
@@ -179,22 +181,25 @@ def _about_run(
     }
 
 
-def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
+def _account(out: str, plan: pa.Table, started: float, ensemble: Ensemble) -> dict[str, Any]:
     """The part of `run.json` that is counted from the rows written so far."""
     counts: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
     audio_s = speech_s = 0.0
-    peak_mib = 0
-    for _, calls in _read_shards(out, ["status", "error_type", "duration_s", "speech_s"]):
+    peak_mib, tally, narrow = 0, Tally(), 0
+    for _, calls in _read_shards(out, COUNTED):
         about = json.loads(calls.schema.metadata[METADATA])
         seconds.update(about["seconds"])
+        tally.merge(about["drift"])
         peak_mib = max(peak_mib, about["peak_mib"])
         counts.update(calls["status"].to_pylist())
+        narrow += sum(0 < rate <= NARROW_RATE for rate in calls["sample_rate"].to_pylist())
         errors.update(kind for kind in calls["error_type"].to_pylist() if kind)
         audio_s += sum(calls["duration_s"].to_pylist())
         speech_s += sum(calls["speech_s"].to_pylist())
     wall_s, busy_s = time.monotonic() - started, sum(seconds.values())
+    drift = drift_of(tally, ensemble, narrow / max(1, counts.total()))
     return {
         "counts": {"listed": len(plan), **{s: counts[s] for s in ("ok", "no_speech", "error")}},
         "late_calls": late_calls(plan),
@@ -206,6 +211,7 @@ def _account(out: str, plan: pa.Table, started: float) -> dict[str, Any]:
         "core_times_real_time": audio_s / busy_s if busy_s else 0.0,
         "peak_worker_mib": peak_mib,
         "stage_seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        **({"drift": drift} if drift else {}),
     }
 
 

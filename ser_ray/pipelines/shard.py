@@ -22,11 +22,12 @@ from ser_ray.fusion.smoothing import NONE, smooth
 from ser_ray.models.inputs import stacked
 from ser_ray.pipelines.attempts import Attempt
 from ser_ray.pipelines.calls import OpenCall, Spoken, Stopwatch, listen
+from ser_ray.pipelines.drift import Tally, sound_of
 from ser_ray.pipelines.members import GpuPool, load_unchanged
 from ser_ray.pipelines.metrics import account
 from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
 
-METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory, end
+METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory, end, drift
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,19 @@ class ShardScorer:
         self.batch = pool.batch if pool else Feature.batch
         self.out, self.options = out, options
         self.schema = schema(self.ensemble.labels)
+        self.tally = Tally()  # of the shard at work
 
     def __call__(self, batch: pa.Table, attempt: Attempt) -> dict[str, Any]:
         """Score the one shard of `batch` and say what was done."""
         shard = batch.to_pylist()[0]
-        watch = Stopwatch()
+        watch, self.tally = Stopwatch(), Tally()
         rows = self.rows(shard["calls"], watch, attempt)
         attempt.announce(None)
         with watch.stage("table"):
             table = pa.Table.from_pylist(rows, schema=self.schema)
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024, "ended": time.time()}
+        about["drift"] = self.tally.to_dict()
         table = table.replace_schema_metadata({METADATA: json.dumps(about)})
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
         return account(rows, watch.seconds)
@@ -129,6 +132,7 @@ class ShardScorer:
     ) -> list[dict[str, Any]]:
         places: list[tuple[int, str, float, float]] = []
         values: dict[str, list[np.ndarray]] = {f.fingerprint: [] for f in self.ensemble.features}
+        sound: list[tuple[float, float, float]] = []
 
         def hear(spoken: list[Spoken]) -> None:
             with watch.stage("features"):
@@ -136,6 +140,8 @@ class ShardScorer:
                     waves = [self._fit(s, feature) for s in spoken]
                     values[feature.fingerprint] += self.batch(feature, waves)
             places.extend((s.call, s.leg, s.start_s, s.end_s) for s in spoken)
+            with watch.stage("drift"):
+                sound.extend(sound_of(s.wave, s.rate) for s in spoken)
 
         wide_only = self.ensemble.band == "wide" and not self.options.allow_band_mismatch
         uris = [call["uri"] for call in calls]
@@ -143,8 +149,11 @@ class ShardScorer:
         with watch.stage("members"):
             legs = [(number, leg) for number, leg, _, _ in places]
             p = self._probabilities(values, legs) if places else np.zeros((0, len(self.ensemble.labels)))
-            start_s, end_s = np.array([place[2:] for place in places]).reshape(-1, 2).T
-            p = smooth(self.options.smooth, p, legs, start_s, end_s)
+        with watch.stage("drift"):  # held against predictions that nothing smoothed
+            kept = np.array([heard[number].failure is None for number, _ in legs], bool)
+            self.tally.add(values, p, sound, kept)
+        start_s, end_s = np.array([place[2:] for place in places]).reshape(-1, 2).T
+        p = smooth(self.options.smooth, p, legs, start_s, end_s)
         segments: list[list[Segment]] = [[] for _ in calls]
         for (number, leg, start, end), row in zip(places, p, strict=True):
             segments[number].append(Segment(leg, start, end, row))

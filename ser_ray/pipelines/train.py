@@ -27,6 +27,7 @@ from ser_ray.models import normalisation as normalisations
 from ser_ray.models.family import Family
 from ser_ray.models.learner import sources_within
 from ser_ray.models.normaliser import TRANSDUCTIVE, Normalisation
+from ser_ray.models.profile import learn_profile
 from ser_ray.models.training import (
     INNER_FOLDS,
     Mapper,
@@ -51,6 +52,7 @@ from ser_ray.pipelines.together import fit_together
 from ser_ray.pipelines.tracking import Tracker
 
 SLICE = "held-out slice, by which the best epoch was chosen"
+PROFILED = 1000  # utterances that stand for a corpus which is not held in memory
 
 
 def train(
@@ -111,6 +113,7 @@ def train(
     epochs = Epochs(epochs_of(kind, full) * fits, progress, track)
     if workers:
         trained = fit_together(kind, full, data, store, chosen, normalisation, seed, workers, epochs)
+        everything = loaded(data.sample(PROFILED, seed), store, chosen)
     else:
         everything = loaded(data, store, chosen)
         mapper = partial(parallel_map, deep=lambda fold: kind.deep, waiting=epochs.show)
@@ -135,6 +138,7 @@ def train(
             **_card(data, report, seed, time.monotonic() - started, normalisation, fits == 1),
         },
         normaliser=trained.normaliser,
+        profile=learn_profile(everything.X, everything.y, len(data.labels)),
     )
     return model, report
 

@@ -49,10 +49,7 @@ def compare(scores: str, truth: str) -> Comparison:
     Raises:
         BadManifest: a column is missing, or no segment lies on a turn.
     """
-    table = read_table(storage.require(truth, "truth"))
-    missing = [c for c in COLUMNS if c not in table.column_names]
-    if missing:
-        raise BadManifest(f"{truth} lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS)}.")
+    table = read_truth(truth)
     segments = storage.read_parquet(storage.require(storage.join(scores, "segments"), "complete run"))
     labels = tuple(field.name for field in segments.schema.field("p").type)
     turns: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -60,6 +57,15 @@ def compare(scores: str, truth: str) -> Comparison:
         turns[turn["call"], turn["leg"]].append(turn)
     scored = set(segments["call_id"].to_pylist())
     return _measured(segments, {k: v for k, v in turns.items() if k[0] in scored}, labels, truth)
+
+
+def read_truth(truth: str) -> pa.Table:
+    """A table of turns; raises BadManifest where a column is missing."""
+    table = read_table(storage.require(truth, "truth"))
+    missing = [c for c in COLUMNS if c not in table.column_names]
+    if missing:
+        raise BadManifest(f"{truth} lacks the column {missing[0]!r}; it needs {', '.join(COLUMNS)}.")
+    return table
 
 
 def _measured(

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ser_ray.evaluation import Report, Selection
 from ser_ray.fusion import Ensemble
+from ser_ray.pipelines.call_ranking import TOP, CallRanking
 from ser_ray.pipelines.evaluate import Evaluation
 from ser_ray.pipelines.truth import Comparison
 from ser_ray.reports.card import read_card
@@ -77,6 +78,20 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     if comparison.unknown:
         console.print(f"{comparison.unknown} segments left out: emotions that the ensemble does not know")
     _print_confusion(console, "the ensemble", report)
+
+
+def print_ranking(console: Console, ranking: CallRanking) -> None:
+    """How well the calls that hold an emotion come to the top."""
+    share = f"{ranking.holding} of {ranking.calls} calls hold {ranking.emotion}"
+    chance = f"chance {100 * ranking.holding / ranking.calls:.1f}"
+    table = Table(title=f"{share}; % with 95 % intervals over calls, {chance}", title_justify="left")
+    table.add_column("calls ranked by", no_wrap=True)
+    for heading in ("average precision", f"first {TOP}", "first tenth"):
+        table.add_column(heading, justify="right")
+    for name, order in ranking.orders.items():
+        shares = (f"{100 * share:.0f}" for share in (order.top, order.top_tenth))
+        table.add_row(name, str(order.average_precision), *shares)
+    console.print(table)
 
 
 def report_rows(reports: Mapping[str, Report]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import pytest
 import soundfile as sf
 
 from ser_ray.audio.decode import read_audio
+from ser_ray.corpora.damage import DAMAGES, damage
 from ser_ray.corpora.labels import NEGATIVE
 from ser_ray.corpora.manifest import from_rows
-from ser_ray.corpora.simulate import CODECS, DAMAGES, LEGS, SimulateOptions, damage, simulate
+from ser_ray.corpora.simulate import CODECS, LEGS, SimulateOptions, simulate
 from ser_ray.corpora.synthetic import make_corpus
+from ser_ray.corpora.tape import Line, Tape
 from ser_ray.errors import BadManifest, OutputConflict, UnknownName, UnreadableAudio, UsageError
 
 CORPORA = Path(os.environ.get("SER_RAY_CORPORA", Path(__file__).parents[2] / "../shared/data"))
@@ -168,6 +170,77 @@ def test_parts_of_long_recordings_are_cut_out_by_channel_and_time(tmp_path):
         )
 
 
+def test_a_bad_line_changes_how_a_conversation_sounds_and_not_what_is_said(manifest, archive, tmp_path):
+    folder, truth = archive
+    line = {"noise_db": 20.0, "packet_loss": 0.1, "level_db": -6.0, "level_jump_db": 3.0}
+    again = simulate(manifest, str(tmp_path / "calls"), SimulateOptions(calls=4, seconds=25.0, **line))
+    assert again.equals(truth)
+    (clean, _), (bad, _) = (sf.read(place / "call-0001.wav") for place in (folder, tmp_path / "calls"))
+    assert clean.shape == bad.shape
+    for channel, leg in enumerate(LEGS):
+        mask = spoken(rows_of(truth, "call-0001.wav", leg), len(clean), 8000)
+        assert -9.5 < level_db(bad[mask, channel]) - level_db(clean[mask, channel]) < -2.5
+
+
+def test_packets_are_lost_in_bursts_and_the_one_before_is_repeated_at_half_its_level(tmp_path):
+    packet, packets = 160, 20_000
+    line = Line([0.0, 0.0], packet_loss=0.1)
+    with sf.SoundFile(tmp_path / "call.wav", "w", 8000, 2, "FLOAT") as file:
+        tape = Tape(file, False, line, np.random.default_rng(0))
+        for start in range(0, packets * packet, 50_000):
+            tape.lay(np.full(min(50_000, packets * packet - start), 0.5, np.float32), 0, start)
+        tape.end_at(packets * packet)
+    wave, _ = sf.read(tmp_path / "call.wav")
+    assert not wave[:, 1].any()
+    heard = wave[:, 0].reshape(packets, packet)
+    assert (heard == heard[:, :1]).all()
+    halvings = -np.log2(heard[:, 0] / 0.5)  # 0: arrived; n: the n-th that was lost in a row
+    assert 0.09 < np.mean(halvings > 0) < 0.11
+    assert halvings[0] in (0, np.inf)  # nothing came before the first
+    assert all(n in (0, before + 1) for before, n in pairwise(halvings[np.flatnonzero(halvings == 0)[0] :]))
+    assert 1.8 < np.sum(halvings > 0) / np.sum(halvings == 1) < 2.2
+
+
+def test_levels_jump_within_the_wanted_range_and_at_sudden(tmp_path):
+    packet, seconds = 160, 1000
+    with sf.SoundFile(tmp_path / "call.wav", "w", 8000, 2, "FLOAT") as file:
+        tape = Tape(file, False, Line([0.0, 0.0], level_db=-20.0, jump_db=10.0), np.random.default_rng(0))
+        for start in range(0, seconds * 8000, 80_000):
+            for leg in (0, 1):
+                tape.lay(np.full(80_000, 0.5, np.float32), leg, start)
+        tape.end_at(seconds * 8000)
+    wave, _ = sf.read(tmp_path / "call.wav")
+    levels = 20 * np.log10(wave[::packet] / 0.5)
+    assert -30 <= levels.min() < -28
+    assert -12 < levels.max() <= -10
+    for leg in (0, 1):
+        changes = np.flatnonzero(np.diff(levels[:, leg]))
+        assert 6 < seconds / len(changes) < 11  # 8 s, give or take the luck of 125 changes
+    assert len(np.intersect1d(*(np.flatnonzero(np.diff(levels[:, leg])) for leg in (0, 1)))) < 10
+
+
+def test_planted_anger_is_a_stretch_of_some_customers_and_nobody_else_is_angry(manifest, tmp_path):
+    options = SimulateOptions(calls=12, seconds=20.0, negative=0.8, anger=0.25)
+    truth = simulate(manifest, str(tmp_path / "calls"), options)
+    turns = Counter(row["call"] for row in truth.to_pylist() if row["emotion"] == "anger")
+    assert len(turns) == 3
+    assert set(turns.values()) <= {2, 3, 4}
+    for call in turns:
+        moods = [row["emotion"] for row in rows_of(truth, call, "customer")]
+        assert "anger" not in [row["emotion"] for row in rows_of(truth, call, "agent")]
+        first = moods.index("anger")
+        assert moods[first : first + turns[call]] == ["anger"] * turns[call]
+    none = simulate(manifest, str(tmp_path / "none"), SimulateOptions(calls=3, seconds=20.0, anger=0.0))
+    assert "anger" not in none["emotion"].to_pylist()
+
+
+def test_anger_is_planted_in_speakers_who_have_it(manifest, tmp_path):
+    rows = manifest.to_pylist()
+    calm = from_rows([row for row in rows if row["emotion"] != "anger" or row["speaker"] == "speaker01"])
+    with pytest.raises(BadManifest, match="with anger and another emotion name 1"):
+        simulate(calm, str(tmp_path / "calls"), SimulateOptions(calls=1, anger=0.5))
+
+
 @pytest.mark.parametrize("name", sorted(DAMAGES))
 def test_a_damaged_call_reads_as_its_status_says(archive, tmp_path, name):
     path = tmp_path / "call.wav"
@@ -231,6 +304,10 @@ def test_manifests_that_make_no_call_are_refused(manifest, tmp_path):
         {"layout": "left"},
         {"damaged": 21},
         {"negative": 2.0},
+        {"packet_loss": 0.6},
+        {"anger": 1.5},
+        {"level_db": 100.0},
+        {"level_jump_db": -1.0},
     ],
 )
 def test_impossible_options_are_refused(values):

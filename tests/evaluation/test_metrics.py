@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    recall_score,
+)
 
-from ser_ray.evaluation import Interval, compare, measure, unweighted_accuracy
+from ser_ray.evaluation import Interval, average_precision, compare, measure, unweighted_accuracy
 from ser_ray.evaluation.metrics import BINS
 
 LABELS = ("anger", "fear", "neutral", "sadness")
@@ -136,3 +142,29 @@ def test_a_difference_is_resampled_by_speaker_where_there_are_enough():
     speakers = np.repeat(np.arange(6), 50)
     assert compare(y, p, q, speakers) != compare(y, p, q)
     assert compare(y, p, q, np.arange(300) % 4) == compare(y, p, q)
+
+
+def test_average_precision_as_reckoned_by_hand():
+    y, score = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
+    assert average_precision(y, score).value == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert average_precision(y, np.zeros(4)).value == 0.5  # no order: chance
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_average_precision_is_that_of_scikit_learn_also_with_ties(rows):
+    y, score = np.array([True, *(row[0] for row in rows)]), np.array([3, *(row[1] for row in rows)])
+    found = average_precision(y, score)
+    assert found.value == pytest.approx(average_precision_score(y, score))
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_the_interval_of_average_precision_narrows_with_the_calls():
+    rng = np.random.default_rng(0)
+    y = rng.random(2000) < 0.2
+    score = y + rng.normal(size=2000)
+    few, many = average_precision(y[:80], score[:80]), average_precision(y, score)
+    assert few.high - few.low > 3 * (many.high - many.low)
+    again = average_precision(y[:80], score[:80], seed=1)
+    assert again.value == few.value
+    assert again.low == pytest.approx(few.low, abs=0.05)

@@ -28,6 +28,7 @@ from ser_ray.fusion import load_ensemble
 from ser_ray.fusion.smoothing import SMOOTHINGS
 from ser_ray.models import save_model
 from ser_ray.pipelines.calls import Stopwatch
+from ser_ray.pipelines.drift import FEWEST
 from ser_ray.pipelines.plan import list_calls, settle_plan
 from ser_ray.pipelines.score import score
 from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
@@ -103,6 +104,15 @@ def test_counts_of_the_run_add_up(deployment: Any, scores: Path) -> None:
     assert all(segment["certain"] for row in rows for segment in row["segments"])
 
 
+def test_an_archive_like_the_training_set_is_compared_with_it_and_not_warned_of(scores: Path) -> None:
+    drift, segments = json.loads((scores / "run.json").read_text())["drift"], rows_of(scores, "segments")
+    assert drift["segments"] == len(segments) >= FEWEST
+    assert drift["confidence"]["night"] == pytest.approx(np.mean([s["confidence"] for s in segments]))
+    for label, share in drift["labels"]["night"].items():
+        assert share == pytest.approx(np.mean([s["p"][label] for s in segments]), abs=1e-5)
+    assert drift["warnings"] == []  # nor that the calls are of telephone rate: so is the ensemble
+
+
 def _exported(name: str) -> dict[str, float]:
     """What Prometheus would read of a metric of the run, by the label that it has beside `run`."""
     node = next(node for node in ray.nodes() if node["Alive"])
@@ -168,7 +178,8 @@ def test_rows_lost_with_a_shard_come_back_the_same(deployment: Any, scores: Path
     lost.unlink()
     (lost.parent / ".partial-1-left.parquet").write_bytes(b"half")
     kept = files_of(lost.parent)
-    score(deployment.archive, deployment.ensemble, str(tmp_path / "scores"))
+    run = score(deployment.archive, deployment.ensemble, str(tmp_path / "scores"))
+    assert run["drift"] == json.loads((scores / "run.json").read_text())["drift"]
     assert rows_of(tmp_path / "scores") == rows_of(scores)
     assert rows_of(tmp_path / "scores", "segments") == rows_of(scores, "segments")
     after = files_of(lost.parent)
