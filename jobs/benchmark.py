@@ -6,7 +6,8 @@ python jobs/benchmark.py is10 manifest.parquet [--files 200] [--repeats 3]
 python jobs/benchmark.py extract manifest.parquet [--feature mfcc_stats] [--hours 10] [--repeats 3]
 python jobs/benchmark.py train manifest.parquet --store STORE [--family cnn1d] [--epochs 6] [--workers 1]
 python jobs/benchmark.py tune manifest.parquet --store STORE [--trials 60]
-python jobs/benchmark.py score CALLS -m ENSEMBLE [--repeats 3]
+python jobs/benchmark.py score CALLS -m ENSEMBLE [--peers 4] [--repeats 3]
+python jobs/benchmark.py growth CALLS -m ENSEMBLE [--sizes 1,10] [--long 8] [--repeats 3]
 python jobs/benchmark.py plan [--objects 1000000] [--repeats 3]
 """
 
@@ -44,14 +45,15 @@ def _parser() -> argparse.ArgumentParser:
         "extract": "extraction on Ray beside a plain loop",
         "train": "a network's training beside a plain PyTorch loop",
         "tune": "trials of the svm beside a plain scikit-learn loop",
-        "score": "scoring, by stage",
+        "score": "scoring, by stage, beside loops that users would write",
+        "growth": "scoring of more and more calls, and of one long call among them",
         "plan": "listing and planning of an inventory beside a plain loop",
     }
     for part, what in helps.items():
         options = parts.add_parser(part, help=what, argument_default=argparse.SUPPRESS)
         if part != "plan":
-            options.add_argument("archive" if part == "score" else "manifest")
-        if part == "score":
+            options.add_argument("archive" if part in ("score", "growth") else "manifest")
+        if part in ("score", "growth"):
             options.add_argument("-m", "--model", dest="ensemble", help="ensemble directory")
         elif part in ("train", "tune"):
             options.add_argument("--store", help="feature store")

@@ -11,7 +11,7 @@ from ser_ray.features.feature import Array
 from ser_ray.features.mel import MelFeature, mel_edges
 from ser_ray.features.mfcc import cosines
 from ser_ray.features.pitch import smooth_pitch, track_pitch
-from ser_ray.features.spectrum import decibel, power_spectra, split, taper, whole_frames
+from ser_ray.features.spectrum import SILENCE, decibel, power_spectra, split, taper, whole_frames
 
 SHAPE = (
     *("rolloff25", "rolloff50", "rolloff75", "rolloff90"),
@@ -65,9 +65,11 @@ def _describe(mel: Array, pitch: Array, harmonicity: Array, hz: Array, matrix: A
     loud = np.sort(levels)[round(LOUD_SHARE * (len(levels) - 1))]
     level = np.maximum(levels - loud, np.float32(_FLOOR_DB))
     bands = np.maximum(decibel(mel) - loud, np.float32(_FLOOR_DB))
+    # 10 ** (bands / 10), by a product
+    power = np.maximum(np.maximum(mel, SILENCE) * 10 ** (-loud / 10), np.float32(10 ** (_FLOOR_DB / 10)))
     active = level > -ACTIVE_DB
     ratio = decibel((harmonicity + np.float32(1e-3)) / (np.float32(1.001) - harmonicity))
-    shape = [*_distribution(bands), *_tilt(bands, hz), _flux(bands), level, ratio]
+    shape = [*_distribution(power), *_tilt(bands, power, hz), _flux(bands), level, ratio]
     return Descriptors(
         columns=np.concatenate([(bands @ matrix).T, np.stack(shape)]),
         bands=np.ascontiguousarray(bands.T),
@@ -77,23 +79,24 @@ def _describe(mel: Array, pitch: Array, harmonicity: Array, hz: Array, matrix: A
     )
 
 
-def _distribution(bands: Array) -> list[Array]:
+def _distribution(power: Array) -> list[Array]:
     """Roll-off points, centroid and spread of the power over the mel bands, counted in bands."""
-    power = 10 ** (bands / 10)
+    index = np.arange(power.shape[1], dtype=np.float32)
     total = np.cumsum(power, axis=1)
     whole = total[:, -1]
-    rolloffs = [(total < share * whole[:, None]).sum(axis=1) for share in (0.25, 0.5, 0.75, 0.9)]
-    index = np.arange(bands.shape[1], dtype=np.float32)
+    rolloffs = [
+        np.count_nonzero(total < np.float32(share) * whole[:, None], axis=1)
+        for share in (0.25, 0.5, 0.75, 0.9)
+    ]
     centroid = power @ index / whole
     spread = np.sqrt(np.maximum(power @ index**2 / whole - centroid**2, 0))
     return [*(points.astype(np.float32) for points in rolloffs), centroid, spread]
 
 
-def _tilt(bands: Array, hz: Array) -> list[Array]:
+def _tilt(bands: Array, power: Array, hz: Array) -> list[Array]:
     """Alpha ratio and Hammarberg index (as in eGeMAPS, over mel bands), slope and flatness, in dB."""
-    power = 10 ** (bands / 10)
     low, high = hz < 1000, (hz >= 1000) & (hz < 5000)
-    alpha = decibel(power[:, low].sum(axis=1)) - decibel(power[:, high].sum(axis=1))
+    alpha = decibel(power @ np.float32(low)) - decibel(power @ np.float32(high))
     below, above = hz < 2000, (hz >= 2000) & (hz < 5000)
     hammarberg = bands[:, below].max(axis=1) - bands[:, above].max(axis=1)
     index = np.linspace(-1, 1, len(hz), dtype=np.float32)

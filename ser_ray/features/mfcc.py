@@ -77,7 +77,7 @@ def delta(columns: Array, reach: int = 2) -> Array:
     Ends are repeated, as in HTK and `torchaudio.functional.compute_deltas`.
     """
     frames = len(columns)
-    padded = np.pad(columns, ((reach, reach), (0, 0)), mode="edge")
+    padded = columns.take(np.arange(-reach, frames + reach), axis=0, mode="clip")
     slope = np.zeros_like(columns)
     for step in range(1, reach + 1):
         ahead, behind = padded[reach + step :][:frames], padded[reach - step :][:frames]

@@ -56,8 +56,8 @@ def track_pitch(
 
 def smooth_pitch(semitones: Array) -> Array:
     """Median of five frames, which mends single octave errors."""
-    padded = np.pad(semitones, 2, mode="edge")
-    return np.asarray(np.sort([padded[k:][: len(semitones)] for k in range(5)], axis=0)[2])
+    around = np.arange(5)[:, None] + np.arange(-2, len(semitones) - 2)
+    return np.asarray(np.sort(semitones.take(around, mode="clip"), axis=0)[2])
 
 
 @lru_cache(maxsize=8)

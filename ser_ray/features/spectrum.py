@@ -16,6 +16,7 @@ from ser_ray.parameters import parameter
 
 # The 2,048 samples at 16 kHz that librosa takes; 25 ms do not tell the harmonics of low voices apart.
 LONG_WINDOW_S = 0.128
+SILENCE = np.float32(1e-10)  # power of a floor of -100 dB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def power_of_two(length: int) -> int:
 
 def decibel(power: Array) -> Array:
     """`power` in dB, with a floor of -100 dB that keeps silence finite."""
-    return np.asarray(10.0 * np.log10(np.maximum(power, 1e-10)), dtype=np.float32)
+    return np.asarray(10.0 * np.log10(np.maximum(power, SILENCE)), dtype=np.float32)
 
 
 def limit_range(levels: Array, top_db: float) -> Array:

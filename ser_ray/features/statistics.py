@@ -75,6 +75,7 @@ def describe_pitch(frames: Descriptors, frame_s: float) -> Array:
     pitch, times = frames.pitch[voiced], np.flatnonzero(voiced) * np.float32(frame_s)
     mean, deviation = pitch.mean(), pitch.std()
     scaled = (pitch - mean) / (deviation + np.float32(1e-3))
+    squared, count = np.square(scaled), np.float32(len(scaled))
     p5, p10, p25, p50, p75, p90, p95 = percentiles(pitch, (5, 10, 25, 50, 75, 90, 95))
     centred = times - times.mean()
     slope = centred @ (pitch - mean) / (centred @ centred + np.float32(1e-6))
@@ -82,7 +83,8 @@ def describe_pitch(frames: Descriptors, frame_s: float) -> Array:
     course = [*_thirds(pitch), pitch[:edge], pitch[-edge:]]
     return np.array(
         [mean, deviation, p5, p10, p25, p50, p75, p90, p95, p90 - p10, p75 - p25, p95 - p5]
-        + [np.mean(scaled**3), np.log1p(np.mean(scaled**4)), slope, *_changes(frames.pitch, voiced)]
+        + [squared @ scaled / count, np.log1p(squared @ squared / count), slope]
+        + _changes(frames.pitch, voiced)
         + [part.mean() - mean for part in course],
         dtype=np.float32,
     )

@@ -1,4 +1,8 @@
-"""`random_forest`: scikit-learn's random forest, classes weighted alike, kept as skops."""
+"""`random_forest`: scikit-learn's random forest, classes weighted alike, kept as skops.
+
+A loaded forest answers by one compiled walk through all trees: scikit-learn's own goes tree by tree in
+Python, which costs as much for one segment as for hundreds.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 
 from ser_ray.errors import BadModel
@@ -47,13 +52,45 @@ def _grow(
         yield
 
 
-def _save(forest: RandomForestClassifier, folder: Path) -> None:
+class LoadedForest:
+    """A fitted forest, its trees laid out one after the other.
+
+    Args:
+        fitted: of at least one tree.
+    """
+
+    def __init__(self, fitted: RandomForestClassifier) -> None:
+        self.fitted, self.classes_ = fitted, fitted.classes_
+        trees = [each.tree_ for each in fitted.estimators_]
+        self.roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
+        self.columns = np.concatenate([tree.feature for tree in trees]).astype(np.int32)
+        self.thresholds = np.concatenate([tree.threshold for tree in trees])
+        branches = ((tree.children_left, tree.children_right) for tree in trees)
+        shifted = [np.stack(pair, axis=1) + root for pair, root in zip(branches, self.roots, strict=True)]
+        self.branches = np.concatenate(shifted).astype(np.int32)
+        self.shares = np.concatenate([tree.value[:, 0] for tree in trees])
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> LoadedForest:
+        """Another forest of the same settings, grown on X [rows, columns] and classes y [rows]."""
+        return LoadedForest(clone(self.fitted).fit(X, y))
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Mean of the trees' probabilities [rows, classes]."""
+        from ser_ray.models.trees import sum_leaves  # here, because numba takes its time to import
+
+        X = np.ascontiguousarray(X, np.float32)  # as scikit-learn compares
+        total = sum_leaves(X, self.roots, self.columns, self.thresholds, self.branches, self.shares)
+        return np.asarray(total / len(self.roots))
+
+
+def _save(forest: RandomForestClassifier | LoadedForest, folder: Path) -> None:
     import skops.io  # here, because it imports all of scikit-learn
 
-    skops.io.dump(forest, folder / "forest.skops")
+    fitted = forest.fitted if isinstance(forest, LoadedForest) else forest
+    skops.io.dump(fitted, folder / "forest.skops")
 
 
-def _load(folder: Path) -> RandomForestClassifier:
+def _load(folder: Path) -> LoadedForest:
     import skops.io
 
     file = folder / "forest.skops"
@@ -63,7 +100,7 @@ def _load(folder: Path) -> RandomForestClassifier:
     forest = skops.io.load(file, trusted=TRUSTED)
     if not isinstance(forest, RandomForestClassifier):
         raise BadModel(f"{file} holds a {type(forest).__name__}, not a random forest.")
-    return forest
+    return LoadedForest(forest)
 
 
 FAMILY = Family(

@@ -6,11 +6,9 @@ take turns.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -18,16 +16,12 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from ser_ray import features, storage
+from ser_ray import features
 from ser_ray.audio.band import in_band
-from ser_ray.audio.decode import AudioReader, read_audio
-from ser_ray.errors import UnreadableAudio
+from ser_ray.audio.decode import read_audio
 from ser_ray.features.feature import Array
 from ser_ray.pipelines.cluster import connect
 from ser_ray.pipelines.extract import extract
-from ser_ray.pipelines.plan import list_calls
-from ser_ray.pipelines.score import score
-from ser_ray.pipelines.shard import METADATA, ScoreOptions
 
 
 def benchmark_extract(manifest: pa.Table, spec: str, hours: float, repeats: int) -> dict[str, Any]:
@@ -63,69 +57,6 @@ def benchmark_extract(manifest: pa.Table, spec: str, hours: float, repeats: int)
         "ray_times_real_time_per_core": median(ours) / cpus,
         "ray_files_per_s": median(ours) / (once_s / len(manifest)),
         "ratio": median(o / (cpus * p) for o, p in zip(ours, plain, strict=True)),
-    }
-
-
-def benchmark_score(archive: str, ensemble: str, repeats: int) -> dict[str, Any]:
-    """Scoring: speed a core, where the time goes, memory; beside it the floor, reading and decoding alone.
-
-    Args:
-        archive: calls.
-        ensemble: ensemble directory.
-        repeats: of both, in turn.
-
-    Returns:
-        Times real time by the clock and by the workers' own time, seconds of each stage for an hour of
-        audio, the floor's, the largest resident memory of a worker, MiB, and the course of the last run.
-    """
-    cpus = connect()
-    floors, runs = [], []
-    for _ in range(repeats):
-        floors.append(_decode_only(archive))
-        with tempfile.TemporaryDirectory() as out:
-            runs.append(score(archive, ensemble, scores := storage.join(out, "scores"), ScoreOptions()))
-            course = course_of(scores)
-    hours = runs[0]["audio_hours"]
-    stages = runs[0]["stage_seconds"]
-    return {
-        "calls": runs[0]["counts"]["listed"],
-        "audio_hours": hours,
-        "speech_hours": runs[0]["speech_hours"],
-        "cores": cpus,
-        "repeats": repeats,
-        "times_real_time_per_core_by_clock": median(r["times_real_time"] for r in runs) / cpus,
-        "times_real_time_per_core_at_work": median(r["core_times_real_time"] for r in runs),
-        "seconds_per_audio_hour": {
-            s: median(r["stage_seconds"].get(s, 0.0) for r in runs) / hours for s in stages
-        },
-        "floor_seconds_per_audio_hour": median(floors) / hours,
-        "peak_worker_mib": max(r["peak_worker_mib"] for r in runs),
-        **course,
-    }
-
-
-def course_of(scores: str, parts: int = 10) -> dict[str, list[float]]:
-    """How a run went from its first shard on: speed, and a worker's largest memory so far, MiB.
-
-    Args:
-        scores: of a run that was not interrupted.
-        parts: of about as many calls each, for which the figures are; long calls come first.
-    """
-    shards = []
-    for file in storage.list_files(storage.join(scores, "calls"), (".parquet",)):
-        calls = storage.read_parquet(file.uri, ["duration_s"])
-        about = json.loads(calls.schema.metadata[METADATA])
-        shards.append((about["ended"], len(calls), sum(calls["duration_s"].to_pylist()), about["peak_mib"]))
-    shards.sort()
-    cuts = np.unique(np.linspace(1, len(shards), parts + 1).astype(int))
-    stretches = [np.array(shards[a - 1 : b]) for a, b in pairwise(cuts)]  # each after the one before it
-    lasted = [stretch[-1, 0] - stretch[0, 0] for stretch in stretches]
-    return {
-        "calls_per_s_by_parts": [float(s[1:, 1].sum() / t) for s, t in zip(stretches, lasted, strict=True)],
-        "times_real_time_by_parts": [
-            float(s[1:, 2].sum() / t) for s, t in zip(stretches, lasted, strict=True)
-        ],
-        "peak_worker_mib_by_parts": [float(s[1:, 3].max()) for s in stretches],
     }
 
 
@@ -187,20 +118,6 @@ def _plain_loop(manifest: pa.Table, spec: str) -> tuple[float, float]:
         audio_s += len(wave) / rate
         kept.append(feature(in_band(wave, rate, feature.rate, feature.band)))
     return time.perf_counter() - started, audio_s
-
-
-def _decode_only(archive: str) -> float:
-    """Seconds to read and decode every call, in one process."""
-    calls, _ = list_calls(archive)
-    started = time.perf_counter()
-    for uri in calls["uri"].to_pylist():
-        try:
-            with storage.local_copy(uri) as path, AudioReader(path) as reader:
-                for _ in reader.blocks():
-                    pass
-        except UnreadableAudio:
-            continue
-    return time.perf_counter() - started
 
 
 def _repeated(manifest: pa.Table, times: int) -> pa.Table:

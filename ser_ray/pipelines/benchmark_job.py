@@ -11,11 +11,12 @@ from ser_ray.pipelines.benchmark import (
     benchmark_extract,
     benchmark_features,
     benchmark_is10,
-    benchmark_score,
 )
 from ser_ray.pipelines.cluster import Progress, connect, quiet
+from ser_ray.pipelines.growth_benchmark import benchmark_growth
 from ser_ray.pipelines.job import Job
 from ser_ray.pipelines.planning_benchmark import benchmark_plan
+from ser_ray.pipelines.scoring_benchmark import benchmark_score
 from ser_ray.pipelines.training_benchmark import benchmark_train
 from ser_ray.pipelines.tuning_benchmark import benchmark_tune
 
@@ -32,6 +33,7 @@ class BenchmarkJob(Job):
         "train": ("manifest", "store"),
         "tune": ("manifest", "store"),
         "score": ("archive", "ensemble"),
+        "growth": ("archive", "ensemble"),
         "plan": (),
     }
     takes: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -40,11 +42,12 @@ class BenchmarkJob(Job):
         "extract": ("feature", "hours"),
         "train": ("family", "epochs", "workers"),
         "tune": ("trials",),
-        "score": (),
+        "score": ("peers",),
+        "growth": ("sizes", "long"),
         "plan": ("objects",),
     }
 
-    part: Literal["features", "is10", "extract", "train", "tune", "score", "plan"]
+    part: Literal["features", "is10", "extract", "train", "tune", "score", "growth", "plan"]
     manifest: str | None = None
     store: str | None = None  # feature store
     archive: str | None = None  # of calls
@@ -56,6 +59,9 @@ class BenchmarkJob(Job):
     epochs: int = Field(6, ge=1)
     workers: int = Field(1, ge=1)
     trials: int = Field(60, ge=1)
+    peers: int = Field(4, ge=0)  # calls that the loops to compare with are given
+    sizes: str = Field("1,10", pattern=r"^[\d.]+(,[\d.]+)*$")  # audio hours of each archive
+    long: float = Field(0.0, ge=0)  # hours of the one long call of one more archive
     objects: int = Field(1_000_000, ge=1)
     repeats: int = Field(3, ge=1)
 
@@ -78,7 +84,10 @@ class BenchmarkJob(Job):
     def work(self, progress: Progress) -> dict[str, Any]:
         """The figures."""
         if self.part == "score":
-            return benchmark_score(self.archive or "", self.ensemble or "", self.repeats)
+            return benchmark_score(self.archive or "", self.ensemble or "", self.repeats, self.peers)
+        if self.part == "growth":
+            archive, ensemble = self.archive or "", self.ensemble or ""
+            return benchmark_growth(archive, ensemble, self.sizes, self.long, self.repeats)
         if self.part == "plan":
             return benchmark_plan(self.objects, self.repeats)
         manifest, store = read_manifest(self.manifest or ""), self.store or ""

@@ -111,6 +111,7 @@ def run_batches(
     accelerated: bool = False,
     done_with: Callable[[dict[str, Any]], None] | None = None,
     limit_s: float = READ_LIMIT_S,
+    workers: int | None = None,
 ) -> list[dict[str, Any]]:
     """Give a table to a pool of actors, `rows` rows a call, and collect the small summary of each call.
 
@@ -129,6 +130,7 @@ def run_batches(
         accelerated: each worker takes one of the cluster's GPUs, where it has any.
         done_with: told what each call of a worker returned, as it comes.
         limit_s: the longest that a worker may read and decode one recording.
+        workers: at most so many; None: as many as there are CPUs.
 
     Returns:
         What each call of a worker returned.
@@ -139,7 +141,8 @@ def run_batches(
     connect()
     if not len(table):
         return []
-    dataset = _dataset(worker, arguments, table, rows, count_gpus() if accelerated else 0, limit_s)
+    gpus = count_gpus() if accelerated else 0
+    dataset = _dataset(worker, arguments, table, rows, gpus, limit_s, workers)
     summaries: list[dict[str, Any]] = []
     done = 0
     progress(0, total, counted)
@@ -168,7 +171,13 @@ def run_batches(
 
 
 def _dataset(
-    worker: type, arguments: tuple[Any, ...], table: pa.Table, rows: int, gpus: int, limit_s: float
+    worker: type,
+    arguments: tuple[Any, ...],
+    table: pa.Table,
+    rows: int,
+    gpus: int,
+    limit_s: float,
+    workers: int | None,
 ) -> Dataset:
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -183,7 +192,7 @@ def _dataset(
         fn_constructor_args=(worker, arguments, open_ledger(), limit_s),
         batch_size=rows,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=min(gpus or cpus, cpus, len(blocks))),
+        compute=ActorPoolStrategy(size=min(gpus or cpus, cpus, workers or cpus, len(blocks))),
         num_cpus=1,
         num_gpus=1 if gpus else None,
     )

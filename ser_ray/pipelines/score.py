@@ -56,6 +56,7 @@ def score(
     options: ScoreOptions | None = None,
     progress: Progress = quiet,
     call_time_limit_s: float = READ_LIMIT_S,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Score every call of an archive, or go on where an earlier run was cut off.
 
@@ -66,6 +67,7 @@ def score(
         options: how calls are heard.
         progress: told how far it is.
         call_time_limit_s: the longest that reading and decoding one call may take.
+        workers: at most so many; None: as many as the cluster has CPUs.
 
     Returns:
         The content of `run.json`.
@@ -104,8 +106,12 @@ def score(
         with gpu_pool(loaded, uri, fingerprint, len(work)) as pool:
             arguments = (uri, fingerprint, out, options, pool)
             counted = (progress, "calls", waiting)
-            limit_s = call_time_limit_s
-            run_batches(ShardScorer, arguments, work, 1, *counted, done_with=metrics.add, limit_s=limit_s)
+            given: dict[str, Any] = {
+                "done_with": metrics.add,
+                "limit_s": call_time_limit_s,
+                "workers": workers,
+            }
+            run_batches(ShardScorer, arguments, work, 1, *counted, **given)
     _write_segments(out)
     account = _account(out, plan, started, loaded)
     account["reconciliation"] = reconcile(out, plan["call_id"].to_pylist())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from ser_ray.pipelines.members import GpuPool, load_unchanged
 from ser_ray.pipelines.metrics import account
 from ser_ray.pipelines.scores import Segment, roll_up, schema, segment_rows
 
-METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, largest memory, end, drift
+METADATA = b"ser_ray"  # key of a shard file's metadata: seconds by stage, memory, drift, when and by whom
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,21 @@ class ShardScorer:
         self.batch = pool.batch if pool else Feature.batch
         self.out, self.options = out, options
         self.schema = schema(self.ensemble.labels)
+        self.worker = f"{gethostname()}:{os.getpid()}"
         self.tally = Tally()  # of the shard at work
 
     def __call__(self, batch: pa.Table, attempt: Attempt) -> dict[str, Any]:
         """Score the one shard of `batch` and say what was done."""
-        shard = batch.to_pylist()[0]
+        began, shard = time.time(), batch.to_pylist()[0]
         watch, self.tally = Stopwatch(), Tally()
         rows = self.rows(shard["calls"], watch, attempt)
         attempt.announce(None)
         with watch.stage("table"):
             table = pa.Table.from_pylist(rows, schema=self.schema)
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024, "ended": time.time()}
-        about["drift"] = self.tally.to_dict()
+        about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024, "worker": self.worker}
+        about |= {"began": began, "ended": time.time(), "drift": self.tally.to_dict()}
+
         table = table.replace_schema_metadata({METADATA: json.dumps(about)})
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
         return account(rows, watch.seconds)
