@@ -59,7 +59,9 @@ def dates_in(paths: pa.ChunkedArray) -> pa.ChunkedArray:
         for day in (pc.extract_regex(paths, pattern) for pattern in IN_PATHS)
     ]
     dates = pc.coalesce(*found)
-    impossible = [day for day in pc.unique(dates).to_pylist() if day and not parse(day)]  # such as 30 February
+    impossible = [
+        day for day in pc.unique(dates).to_pylist() if day and not parse(day)
+    ]  # such as 30 February
     return pc.if_else(pc.is_in(dates, value_set=pa.array(impossible, pa.string())), None, dates)
 
 

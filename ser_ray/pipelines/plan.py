@@ -211,21 +211,24 @@ def _tabled(table: str) -> pa.Table:
     whole = pc.or_(pc.starts_with(uris, "/"), pc.match_substring(uris, "://"))
     below = pc.binary_join_element_wise(table.rsplit("/", 1)[0], uris, "/")
     uris = pc.if_else(whole, uris, below)
-    agents = _blank_as_null(listed["agent"]) if "agent" in listed.column_names else pa.nulls(len(listed), pa.string())
+    agents = _texts(listed["agent"]) if "agent" in listed.column_names else pa.nulls(len(listed), pa.string())
     dates = _dates(listed, table) if "date" in listed.column_names else dates_in(uris)
     about = agents, dates
     return pa.table([ids, uris, *_sizes(listed, uris, table), *about], schema=CALLS)
 
 
 def _dates(listed: pa.Table, table: str) -> Any:
-    dates = _blank_as_null(listed["date"])
+    dates = _texts(listed["date"])
     wrong = next((day for day in pc.unique(dates).to_pylist() if day is not None and not parse(day)), None)
     if wrong is not None:
-        raise BadManifest(f"{table} has the date {wrong!r}. Write dates like 2026-11-22, or leave them empty.")
+        raise BadManifest(
+            f"{table} has the date {wrong!r}. Write dates like 2026-11-22, or leave them empty."
+        )
     return dates
 
 
-def _blank_as_null(column: Any) -> Any:
+def _texts(column: Any) -> Any:
+    """A column as strings, null where nothing is written."""
     texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.equal(texts, ""), None, texts)
 

@@ -21,7 +21,10 @@ _Parsed = TypeVar("_Parsed")
 
 @dataclass(frozen=True)
 class EnsembleFacts:
-    """What run.json says of the ensemble that scored the calls."""
+    """What run.json says of the ensemble that scored the calls.
+
+    Segments less confident than `certain_from` are not certain; None where that is not known.
+    """
 
     uri: str
     fingerprint: str
@@ -30,6 +33,7 @@ class EnsembleFacts:
     negative: tuple[str, ...]
     band: object
     members: tuple[str, ...]
+    certain_from: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,22 @@ class Counts:
     def accounted(self) -> int:
         """Calls that have an outcome."""
         return self.ok + self.no_speech + self.error
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What sums up a night: calls with a negative stretch, and means over its scored speech."""
+
+    ranked: int
+    negativity: float | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the calls differ from what the ensemble learned from: a sentence for each thing to heed."""
+
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,8 @@ class Run:
     finished: datetime | None
     complete: bool
     versions: Mapping[str, object]
+    figures: Figures | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,7 @@ class Segment:
     end_s: float
     emotion: str
     confidence: float
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,7 +115,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Leg:
-    """One side of a call, rolled up. `seconds` is the time in each emotion."""
+    """One side of a call, rolled up.
+
+    `seconds` is the time in each emotion, `uncertain_s` that in segments that are not certain.
+    """
 
     leg: str
     speech_s: float
@@ -105,6 +131,7 @@ class Leg:
     stretch_negativity: float | None
     stretch_score: float
     seconds: Mapping[str, float | None]
+    uncertain_s: float = 0.0
 
     @property
     def stretch(self) -> Stretch | None:
@@ -122,6 +149,8 @@ class Call:
 
     call_id: str
     uri: str
+    agent: str | None
+    date: str | None
     status: str
     error_stage: str | None
     error_type: str | None
@@ -135,6 +164,13 @@ class Call:
     worst_leg: str | None
     worst_score: float | None
     confidence: float | None
+
+    @property
+    def negativity(self) -> float | None:
+        """Mean over the speech of all legs, None without speech."""
+        heard = [(leg.speech_s, leg.negativity) for leg in self.legs or () if leg.negativity is not None]
+        speech_s = sum(length for length, _ in heard)
+        return sum(length * share for length, share in heard) / speech_s if speech_s else None
 
 
 def read_run(scores: str) -> Run:

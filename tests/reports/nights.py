@@ -28,7 +28,7 @@ LEG = pa.struct([("leg", pa.string()), ("speech_s", pa.float64()), ("confidence"
                  ("stretch_negativity", pa.float32()), ("stretch_score", pa.float64()),
                  ("seconds", PER_LABEL)])  # fmt: skip
 SCHEMA = pa.schema([
-    ("call_id", pa.string()), ("uri", pa.string()), ("status", pa.string()), ("error_stage", pa.string()),
+    ("call_id", pa.string()), ("uri", pa.string()), ("agent", pa.string()), ("date", pa.string()), ("status", pa.string()), ("error_stage", pa.string()),
     ("error_type", pa.string()), ("error", pa.string()), ("duration_s", pa.float64()),
     ("speech_s", pa.float64()), ("sample_rate", pa.int32()), ("channels", pa.int16()),
     ("dual_mono", pa.bool_()), ("segments", pa.list_(SEGMENT)), ("legs", pa.list_(LEG)),
@@ -95,8 +95,8 @@ def scored(call_id: str, length: float, parts: list[dict[str, Any]]) -> dict[str
     worst = max(legs, key=lambda leg: leg["stretch_score"])
     found = worst["stretch_score"] > 0
     return {
-        "call_id": call_id, "uri": f"s3://calls/2026-11-22/{call_id}.wav", "status": "ok", "error_stage": "",
-        "error_type": "", "error": "", "duration_s": length, "speech_s": sum(leg["speech_s"] for leg in legs),
+        "call_id": call_id, "uri": f"s3://calls/2026-11-22/{call_id}.wav", "agent": None, "date": None,
+        "status": "ok", "error_stage": "", "error_type": "", "error": "", "duration_s": length, "speech_s": sum(leg["speech_s"] for leg in legs),
         "sample_rate": 8000, "channels": len(names), "dual_mono": False, "segments": parts, "legs": legs,
         "worst_leg": worst["leg"] if found else None, "worst_start_s": worst["stretch_start_s"],
         "worst_end_s": worst["stretch_end_s"], "worst_emotion": worst["stretch_emotion"],
