@@ -17,7 +17,7 @@ BINS = 20
 HEIGHT = 130  # of a histogram, px
 OUTLYING = 0.99  # share of scores that the axis reaches to; higher ones are in the last bin
 FEW = 20  # calls of an agent below which chance alone moves its shares widely
-UNFOLDED = 12  # agents up to which their table needs no unfolding
+UNFOLDED = 15  # agents up to which their table needs no unfolding
 
 
 def distributions(summary: Summary, say: Phrases) -> str:

@@ -19,9 +19,11 @@ def notices(summary: Summary, say: Phrases) -> str:
         text = say("notice_incomplete_text", waiting=f"{waiting:,}", listed=f"{summary.counts.listed:,}")
         shown += _notice("warn", "warning", "notice_incomplete", f"<p>{html_text(text)}</p>", say)
     if summary.problems:
-        shown += _notice("bad", "error", "notice_problems", _items(map(say.problem, summary.problems)), say)
+        shown += _notice(
+            "bad", "error", "notice_problems", _items(map(say.problem, summary.problems), say.language), say
+        )
     if summary.run.drift and summary.run.drift.warnings:
-        shown += _notice("warn", "warning", "notice_drift", _items(summary.run.drift.warnings), say)
+        shown += _notice("warn", "warning", "notice_drift", _items(summary.run.drift.warnings, "en"), say)
     return shown
 
 
@@ -71,7 +73,7 @@ def totals(summary: Summary, say: Phrases) -> str:
         "audio": say("audio_hours", hours=f"{run.audio_hours:,.1f}"),
         "speech": say("audio_hours", hours=f"{run.speech_hours:,.1f}"),
         "wall_time": say.elapsed(run.wall_s),
-        "times_real_time": f"{run.times_real_time:,.0f} ×",
+        "times_real_time": say("times", n=f"{run.times_real_time:,.0f}"),
     }
     listed = "".join(
         f"<div><dt>{html_text(say(key))}</dt><dd>{html_text(value)}</dd></div>"
@@ -87,8 +89,9 @@ def _notice(kind: str, label: str, heading: str, body: str, say: Phrases) -> str
     )
 
 
-def _items(texts: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{html_text(text)}</li>' for text in texts)}</ul>"
+def _items(texts: Iterable[str], language: str) -> str:
+    items = "".join(f"<li>{html_text(text)}</li>" for text in texts)
+    return f'<ul lang="{language}">{items}</ul>'
 
 
 def _when(run: Run, say: Phrases) -> str:

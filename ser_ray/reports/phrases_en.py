@@ -63,6 +63,7 @@ EN = {
     "speech": "speech",
     "wall_time": "wall time",
     "times_real_time": "times real time",
+    "times": "{n} ×",
     "audio_hours": "{hours} h",
     # ranking
     "ranking": "Calls that need a person first",

@@ -68,6 +68,7 @@ KO = {
     "speech": "발화 길이",
     "wall_time": "소요 시간",
     "times_real_time": "실시간 대비",
+    "times": "{n}배",
     "audio_hours": "{hours}시간",
     # ranking
     "ranking": "먼저 확인할 통화",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
@@ -213,10 +214,21 @@ def read_segments(scores: str, call_ids: Iterable[str]) -> dict[str, tuple[Segme
     segments: dict[str, tuple[Segment, ...]] = {}
     for file in storage.list_files(folder, (".parquet",)):
         table = _read_columns(file.uri, ["call_id", "segments"])
-        rows = table.filter(pc.is_in(table["call_id"], value_set=wanted)).to_pylist()
-        for row in rows:
-            segments[row["call_id"]] = _parse(tuple[Segment, ...], row["segments"] or (), file.uri)
+        rows = table.filter(pc.is_in(table["call_id"], value_set=wanted)).combine_chunks()
+        of_calls = _without_probabilities(rows["segments"].combine_chunks()).to_pylist()
+        for call_id, parts in zip(rows["call_id"].to_pylist(), of_calls, strict=True):
+            segments[call_id] = _parse(tuple[Segment, ...], parts or (), file.uri)
     return segments
+
+
+def _without_probabilities(segments: pa.ListArray) -> pa.ListArray:
+    """The fields of `Segment` alone: the probability of each label is most of what a list holds."""
+    parts = segments.flatten()
+    names = [field.name for field in fields(Segment) if parts.type.get_field_index(field.name) >= 0]
+    kept = pa.StructArray.from_arrays([parts.field(name) for name in names], names)
+    lengths = pc.fill_null(pc.list_value_length(segments), 0).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, kept)
 
 
 def _read_columns(uri: str, columns: list[str]) -> pa.Table:

@@ -13,6 +13,7 @@ from ser_ray.reports.timeline import html_text
 
 FIGURES = ("calls", "negativity", "ranked", "failed", "confidence")
 HEIGHT = 64  # of a chart, px
+NARROWEST = 0.04  # axis of a chart: of one, or of the most calls
 
 
 def trend_lead(nights: Nights, say: Phrases) -> str:
@@ -53,8 +54,8 @@ def _chart(name: str, nights: Nights, say: Phrases) -> str:
     if not values:
         return ""
     x = Axis(0, len(every) - 1, ())
-    low, high = min(value for _, value in values), max(value for _, value in values)
-    y = Axis(low, high, tuple((value, _told(name, value, say)) for value in dict.fromkeys((low, high))))
+    low, high = _range([value for _, value in values], name)
+    y = Axis(low, high, tuple((value, _told(name, value, say)) for value in (low, high)))
     points = [(x.place(place), y.place(value)) for place, value in values]
     shapes = line("night", points)
     if figure(nights.now) is not None:
@@ -67,6 +68,15 @@ def _chart(name: str, nights: Nights, say: Phrases) -> str:
         f"<p><b>{now}</b> <small>{html_text(say('night_median', median=middle))}</small></p>"
         f"{plot('nightly', label, HEIGHT, x, y, shapes)}</figure>"
     )
+
+
+def _range(values: list[float], name: str) -> tuple[float, float]:
+    """Of an axis: that of the values, widened where it is so narrow that noise would look like news."""
+    most = max(values) * (1 + NARROWEST) if name == "calls" else 1.0
+    width = max(max(values) - min(values), NARROWEST * most)
+    low = (min(values) + max(values) - width) / 2
+    low = max(min(low, most - width), 0.0)
+    return low, low + width
 
 
 def _listed(names: tuple[str, ...] | list[str], nights: Nights, say: Phrases) -> str:
