@@ -29,8 +29,8 @@ def percent(share: float | None) -> str:
 
 
 def signed(change: float) -> str:
-    """A change with its sign, to two places."""
-    return f"{change:+.2f}".replace("-", "\N{MINUS SIGN}")
+    """A change with its sign, to two places; none at all is +0.00."""
+    return f"{round(change, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def printable(text: object) -> str:
