@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -139,7 +140,9 @@ def _print_run(out: str, run: dict[str, Any]) -> None:
     console.print(f"Rows in {out}/calls. Page: ser-ray report {out}")
 
 
-@app.command(epilog="Example: ser-ray report scores -o report.html, or: ser-ray report models/svm")
+@app.command(
+    epilog="Example: ser-ray report scores -o report.html --csv calls.csv, or: ser-ray report models/svm"
+)
 def report(
     target: Annotated[
         str, typer.Argument(help="Folder of scores, of a model or ensemble, of a search or a recipe.")
@@ -149,16 +152,26 @@ def report(
         typer.Option("--output", "-o", help="Page to write (SCORES/report.html, or MODEL.html)."),
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help="Scores: calls shown with a timeline; 50 without it.")
+        int | None, typer.Option(min=1, help="Scores: calls with a timeline; 2000 without it.")
+    ] = None,
+    nights: Annotated[
+        int | None,
+        typer.Option(min=0, help="Scores: earlier nights beside them to compare with; 14 without it."),
+    ] = None,
+    language: Annotated[
+        Literal["en", "ko"] | None, typer.Option(help="Scores: of the page; English without it.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option("--csv", help="Scores: write all calls for a spreadsheet too.")
     ] = None,
     truth: Annotated[
         str | None,
         typer.Option(help="Scores: table of turns, such as truth.parquet; print how well they were met."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Write the page of a scored archive (which calls need a person), a model, a search, a recipe."""
     from ser_ray import storage
-    from ser_ray.reports import write_scores_page
     from ser_ray.reports.model_page import default_page, has_model_page, write_model_page
     from ser_ray.reports.recipe_page import has_recipe_page, write_recipe_page
     from ser_ray.reports.tuning_page import has_tuning_page, write_tuning_page
@@ -169,26 +182,50 @@ def report(
         "a recipe": (has_recipe_page, write_recipe_page),
     }
     kind = next((name for name, (holds, _) in pages.items() if holds(target)), None)
+    of_scores = {"top": top, "nights": nights, "language": language}
     if kind:
-        if top or truth:
-            raise UsageError(f"--top and --truth are for scores, and {target} is {kind}. Leave them out.")
+        given = {**of_scores, "csv": csv, "truth": truth, "json": as_json or None}
+        if wrong := [f"--{name}" for name, value in given.items() if value is not None]:
+            verb = "is" if len(wrong) == 1 else "are"
+            raise UsageError(f"{', '.join(wrong)} {verb} for scores, and {target} is {kind}. Leave them out.")
         page = out or (default_page(target) if kind == "a model" else storage.join(target, "report.html"))
         pages[kind][1](target, page)
+        console.print(f"page -> {page}")
     else:
-        scores = storage.require(target, "scores folder, model, search or recipe")
-        if not storage.exists(storage.join(scores, "run.json")):
-            raise MissingInput(
-                f"{target} holds no scores (run.json), model (model.json), search (tuning.json) or recipe "
-                "(recipe.json)."
-            )
-        page = out or storage.join(target, "report.html")
-        write_scores_page(scores, page, top or 50)
-    console.print(f"page -> {page}")
-    if truth:
-        from ser_ray.pipelines.call_ranking import rank_calls
-        from ser_ray.pipelines.truth import compare
-        from ser_ray.reports.figures import print_comparison, print_ranking
+        options = {name: value for name, value in of_scores.items() if value is not None}
+        _report_scores(target, out or storage.join(target, "report.html"), options, csv, truth, as_json)
 
-        print_comparison(console, compare(target, truth))
-        if ranking := rank_calls(target, truth):
-            print_ranking(console, ranking)
+
+def _report_scores(
+    target: str, page: str, options: dict[str, Any], csv: str | None, truth: str | None, as_json: bool
+) -> None:
+    from ser_ray import storage
+    from ser_ray.pipelines.call_ranking import rank_calls
+    from ser_ray.pipelines.truth import compare
+    from ser_ray.reports import print_summary, summarise, summary_data, write_scores_page, write_spreadsheet
+    from ser_ray.reports.figures import print_comparison, print_ranking
+
+    scores = storage.require(target, "scores folder, model, search or recipe")
+    if not storage.exists(storage.join(scores, "run.json")):
+        raise MissingInput(
+            f"{target} holds no scores (run.json), model (model.json), search (tuning.json) or recipe "
+            "(recipe.json)."
+        )
+    summary = summarise(scores)
+    write_scores_page(summary, page, **options)
+    if csv:
+        write_spreadsheet(summary, csv)
+    met = compare(target, truth) if truth else None
+    ranking = rank_calls(target, truth) if truth else None
+    if as_json:
+        written = {"page": page, "csv": csv, "truth": met and asdict(met)}
+        return print_json({**summary_data(summary), **written, "ranking": ranking and asdict(ranking)})
+    print_summary(summary, console)
+    for name, place in {"page": page, "csv": csv}.items():
+        if place:
+            console.print(f"{name} -> {place}", markup=False)
+    if met:
+        print_comparison(console, met)
+    if ranking:
+        print_ranking(console, ranking)
+    return None

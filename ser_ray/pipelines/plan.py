@@ -22,6 +22,7 @@ from ser_ray import storage
 from ser_ray.corpora.adapter import AUDIO
 from ser_ray.corpora.table import read_table
 from ser_ray.errors import BadManifest, MissingInput, OutputConflict, StorageFailed
+from ser_ray.pipelines.night import dates_in, parse
 
 SOUNDS = (
     *AUDIO,
@@ -46,8 +47,16 @@ LOOKS = 16  # at files, side by side
 LATE = b"late"  # key of the plan's metadata: how many of its calls came after the first plan
 
 CALLS = pa.schema(
-    [(c, pa.string()) for c in ("call_id", "uri")] + [("size", pa.int64()), ("tag", pa.string())]
+    [
+        ("call_id", pa.string()),
+        ("uri", pa.string()),
+        ("size", pa.int64()),
+        ("tag", pa.string()),
+        ("agent", pa.string()),  # null where not known, as the next
+        ("date", pa.string()),  # of the call, 2026-11-22
+    ]
 )
+TOLD = ("call_id", "uri", "agent", "date")  # what a worker is told of a call
 PLAN = pa.schema([("shard", pa.string()), *CALLS])
 
 
@@ -56,15 +65,16 @@ def list_calls(archive: str) -> tuple[pa.Table, int]:
 
     Args:
         archive: a folder or bucket prefix; the `manifest.json` of an S3 Inventory; or a table (CSV,
-            Parquet) with `uri` or `path`, and optionally `call_id`, and `size` in bytes and `tag`, which
-            changes with the content: a table with sizes is believed, of others each file is looked at.
+            Parquet) with `uri` or `path`, and optionally `call_id`, `agent`, `date`, and `size` in bytes and
+            `tag`, which changes with the content: a table with sizes is believed, of others each file is
+            looked at. Without a column `date`, the date is the one in the path.
 
     Returns:
-        `call_id`, `uri`, `size` and `tag` of each call, in the order of the archive, and the number.
+        `CALLS` of each call, in the order of the archive, and the number.
 
     Raises:
         MissingInput: nothing is there, or no recording.
-        BadManifest: a table without these columns, or with an id twice.
+        BadManifest: a table without these columns, with an id twice, or a date that is none.
     """
     archive, others = storage.require(archive, "archive"), 0
     if archive.lower().endswith((".csv", ".tsv", ".parquet")):
@@ -75,7 +85,9 @@ def list_calls(archive: str) -> tuple[pa.Table, int]:
         for files in listed:
             sound = files.filter(_any_ends(pc.utf8_lower(files["path"]), SOUNDS))
             others += len(files) - len(sound)
-            sounds.append(sound.select(["path", "uri", "size", "tag"]).rename_columns(CALLS.names))
+            of_files = (sound[name] for name in ("path", "uri", "size", "tag"))
+            about = pa.nulls(len(sound), pa.string()), dates_in(sound["uri"])
+            sounds.append(pa.table([*of_files, *about], schema=CALLS))
         calls = pa.concat_tables(sounds) if sounds else CALLS.empty_table()
     if not len(calls):
         raise MissingInput(
@@ -138,11 +150,10 @@ def late_calls(plan: pa.Table) -> int:
 
 
 def shards_of(plan: pa.Table) -> pa.Table:
-    """The same by shards: `shard`, and `calls` with a list of `call_id` and `uri`, in the plan's order."""
+    """The same by shards: `shard`, and `calls` with a list of what is `TOLD`, in the plan's order."""
     plan = plan.combine_chunks()
     runs = pc.run_end_encode(plan["shard"].combine_chunks())
-    fields = ["call_id", "uri"]
-    calls = pa.StructArray.from_arrays([plan[field].combine_chunks() for field in fields], fields)
+    calls = pa.StructArray.from_arrays([plan[field].combine_chunks() for field in TOLD], TOLD)
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), runs.run_ends])
     return pa.table({"shard": runs.values, "calls": pa.ListArray.from_arrays(offsets, calls)})
 
@@ -200,7 +211,26 @@ def _tabled(table: str) -> pa.Table:
     whole = pc.or_(pc.starts_with(uris, "/"), pc.match_substring(uris, "://"))
     below = pc.binary_join_element_wise(table.rsplit("/", 1)[0], uris, "/")
     uris = pc.if_else(whole, uris, below)
-    return pa.table([ids, uris, *_sizes(listed, uris, table)], schema=CALLS)
+    agents = _texts(listed["agent"]) if "agent" in listed.column_names else pa.nulls(len(listed), pa.string())
+    dates = _dates(listed, table) if "date" in listed.column_names else dates_in(uris)
+    about = agents, dates
+    return pa.table([ids, uris, *_sizes(listed, uris, table), *about], schema=CALLS)
+
+
+def _dates(listed: pa.Table, table: str) -> Any:
+    dates = _texts(listed["date"])
+    wrong = next((day for day in pc.unique(dates).to_pylist() if day is not None and not parse(day)), None)
+    if wrong is not None:
+        raise BadManifest(
+            f"{table} has the date {wrong!r}. Write dates like 2026-11-22, or leave them empty."
+        )
+    return dates
+
+
+def _texts(column: Any) -> Any:
+    """A column as strings, null where nothing is written."""
+    texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    return pc.if_else(pc.equal(texts, ""), None, texts)
 
 
 def _sizes(listed: pa.Table, uris: Any, table: str) -> tuple[Any, Any]:

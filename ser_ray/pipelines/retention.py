@@ -46,7 +46,7 @@ def remove_expired(out: str, night: str, keep_days: int) -> dict[str, Any]:
     removed: list[str] = []
     error = None
     try:
-        for place, day in _nights(storage.absolute(out)):
+        for place, day in nights_like(storage.absolute(out)):
             if day < oldest and place != storage.absolute(out.replace(DATE, night)) and _is_ours(place):
                 _remove(place)
                 removed.append(place)
@@ -55,7 +55,7 @@ def remove_expired(out: str, night: str, keep_days: int) -> dict[str, Any]:
     return {"keep_days": keep_days, "oldest": oldest.isoformat(), "removed": removed, "error": error}
 
 
-def _nights(pattern: str) -> Iterator[tuple[str, date]]:
+def nights_like(pattern: str) -> Iterator[tuple[str, date]]:
     """Folders that may be nights of the pattern, and their dates."""
     parts = pattern.split("/")
     number = next(i for i, part in enumerate(parts) if DATE in part)

@@ -38,12 +38,20 @@ from ser_ray.pipelines.metrics import RunMetrics
 from ser_ray.pipelines.parallel import sheltered
 from ser_ray.pipelines.plan import late_calls, list_calls, settle_plan, shards_of
 from ser_ray.pipelines.reconciliation import reconcile
-from ser_ray.pipelines.scores import explode
+from ser_ray.pipelines.scores import explode, figures, total
 from ser_ray.pipelines.shard import METADATA, ScoreOptions, ShardScorer
 from ser_ray.pipelines.train import versions
 
 FORMAT = 1
-COUNTED = ["status", "error_type", "duration_s", "speech_s", "sample_rate"]  # for run.json
+COUNTED = [  # for run.json
+    "status",
+    "error_type",
+    "duration_s",
+    "speech_s",
+    "sample_rate",
+    "worst_score",
+    "legs",
+]
 READ_AT_ONCE = 8  # files of shards; a bucket takes its time for each
 PROBED = 12  # calls whose rate is looked at before the run begins
 PROBE_S = 60.0  # for that; a call that takes longer, or kills what reads it, gets its row in the run
@@ -192,6 +200,7 @@ def _account(out: str, plan: pa.Table, started: float, ensemble: Ensemble) -> di
     counts: Counter[str] = Counter()
     errors: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     audio_s = speech_s = 0.0
     peak_mib, tally, narrow = 0, Tally(), 0
     for _, calls in _read_shards(out, COUNTED):
@@ -201,6 +210,8 @@ def _account(out: str, plan: pa.Table, started: float, ensemble: Ensemble) -> di
         peak_mib = max(peak_mib, about["peak_mib"])
         counts.update(calls["status"].to_pylist())
         narrow += sum(0 < rate <= NARROW_RATE for rate in calls["sample_rate"].to_pylist())
+        totals.update(total(calls))
+
         errors.update(kind for kind in calls["error_type"].to_pylist() if kind)
         audio_s += sum(calls["duration_s"].to_pylist())
         speech_s += sum(calls["speech_s"].to_pylist())
@@ -210,6 +221,7 @@ def _account(out: str, plan: pa.Table, started: float, ensemble: Ensemble) -> di
         "counts": {"listed": len(plan), **{s: counts[s] for s in ("ok", "no_speech", "error")}},
         "late_calls": late_calls(plan),
         "errors": dict(errors),
+        "figures": figures(totals),
         "audio_hours": audio_s / 3600,
         "speech_hours": speech_s / 3600,
         "wall_s": wall_s,

@@ -7,12 +7,13 @@ duration x (negativity - 0.5): seconds by which the negative outweighs the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ser_ray.corpora.labels import Groups
 
@@ -67,6 +68,8 @@ def schema(labels: Sequence[str]) -> pa.Schema:
         [
             ("call_id", pa.string()),
             ("uri", pa.string()),
+            ("agent", pa.string()),  # null where not known, as the next
+            ("date", pa.string()),  # of the call, 2026-11-22
             ("status", pa.string()),  # ok, no_speech, error
             ("error_stage", pa.string()),  # read, decode, band, score; "" where all is well
             ("error_type", pa.string()),
@@ -154,6 +157,32 @@ def roll_up(
         "worst_score": worst["stretch_score"] if worst else 0.0,
         "confidence": float(np.average(confidences, weights=durations)) if segments else None,
     }
+
+
+def total(calls: pa.Table) -> dict[str, Any]:
+    """Sums over the columns `legs` and `worst_score`, from which `figures` makes those of a night."""
+    legs = calls["legs"].combine_chunks().flatten()
+    speech_s = legs.field("speech_s").cast(pa.float64())
+    weighted = {
+        name: pc.sum(pc.multiply(speech_s, legs.field(name))).as_py() for name in ("negativity", "confidence")
+    }
+    sums = {"ranked": pc.sum(pc.greater(calls["worst_score"], 0)).as_py(), **weighted}
+    return {name: value or 0 for name, value in {**sums, "speech_s": pc.sum(speech_s).as_py()}.items()}
+
+
+def figures(totals: Mapping[str, float]) -> dict[str, Any]:
+    """What sums up a night beside its counts, so that nights can be compared without their rows.
+
+    Args:
+        totals: of all its calls, as `total` gives them.
+
+    Returns:
+        `ranked`: how many calls have a negative stretch; `negativity` and `confidence`: their means over
+        the scored speech of all legs, None without any.
+    """
+    speech_s = totals.get("speech_s", 0.0)
+    means = {name: totals[name] / speech_s if speech_s else None for name in ("negativity", "confidence")}
+    return {"ranked": int(totals.get("ranked", 0)), **means}
 
 
 def explode(calls: pa.Table) -> pa.Table:

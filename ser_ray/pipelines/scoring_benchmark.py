@@ -1,4 +1,4 @@
-"""Speed of scoring, by stage: beside the floor, beside what users would write, and beside itself on one worker."""
+"""Speed of scoring, by stage: beside the floor, what users would write, and itself on one worker."""
 
 from __future__ import annotations
 

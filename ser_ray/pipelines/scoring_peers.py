@@ -117,7 +117,7 @@ def _score_call(
         values = [compute(segment, rate) for segment in segments if len(segment) >= LEAST_S * rate]
         for answer in answers if values else ():
             answer(np.stack(values))
-    return duration_s
+    return float(duration_s)
 
 
 def _readable(path: str) -> bool:

@@ -116,7 +116,7 @@ class ShardScorer:
     def score(
         self, calls: Sequence[dict[str, str]], watch: Stopwatch, attempt: Attempt | None = None
     ) -> list[dict[str, Any]]:
-        """Rows of some calls, given with `call_id` and `uri`.
+        """Rows of some calls, given with `call_id` and `uri`, and `agent` and `date` where known.
 
         Should one of them meet an error that nobody foresaw, all are scored again one by one, and that
         one's row names it.
@@ -193,6 +193,8 @@ def _about(call: dict[str, str], heard: OpenCall | None) -> dict[str, Any]:
     return {
         "call_id": call["call_id"],
         "uri": call["uri"],
+        "agent": call.get("agent"),
+        "date": call.get("date"),
         "duration_s": heard.duration_s if heard else 0.0,
         "sample_rate": heard.sample_rate if heard else 0,
         "channels": heard.channels if heard else 0,

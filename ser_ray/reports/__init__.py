@@ -1,7 +1,8 @@
-"""What a person reads in the morning: the page and the table made from a scores folder."""
+"""What a person reads in the morning: the page and the tables made from a scores folder."""
 
 from ser_ray.reports.page import write_scores_page
 from ser_ray.reports.scores import Summary, summarise
-from ser_ray.reports.terminal import print_summary
+from ser_ray.reports.spreadsheet import write_spreadsheet
+from ser_ray.reports.terminal import print_summary, summary_data
 
-__all__ = ["Summary", "print_summary", "summarise", "write_scores_page"]
+__all__ = ["Summary", "print_summary", "summarise", "summary_data", "write_scores_page", "write_spreadsheet"]

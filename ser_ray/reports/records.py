@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter, ValidationError
@@ -21,7 +22,10 @@ _Parsed = TypeVar("_Parsed")
 
 @dataclass(frozen=True)
 class EnsembleFacts:
-    """What run.json says of the ensemble that scored the calls."""
+    """What run.json says of the ensemble that scored the calls.
+
+    Segments less confident than `certain_from` are not certain; None where that is not known.
+    """
 
     uri: str
     fingerprint: str
@@ -30,6 +34,7 @@ class EnsembleFacts:
     negative: tuple[str, ...]
     band: object
     members: tuple[str, ...]
+    certain_from: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,22 @@ class Counts:
     def accounted(self) -> int:
         """Calls that have an outcome."""
         return self.ok + self.no_speech + self.error
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What sums up a night: calls with a negative stretch, and means over its scored speech."""
+
+    ranked: int
+    negativity: float | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the calls differ from what the ensemble learned from: a sentence for each thing to heed."""
+
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +85,8 @@ class Run:
     finished: datetime | None
     complete: bool
     versions: Mapping[str, object]
+    figures: Figures | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ class Segment:
     end_s: float
     emotion: str
     confidence: float
+    certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,7 +116,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Leg:
-    """One side of a call, rolled up. `seconds` is the time in each emotion."""
+    """One side of a call, rolled up.
+
+    `seconds` is the time in each emotion, `uncertain_s` that in segments that are not certain.
+    """
 
     leg: str
     speech_s: float
@@ -105,6 +132,7 @@ class Leg:
     stretch_negativity: float | None
     stretch_score: float
     seconds: Mapping[str, float | None]
+    uncertain_s: float = 0.0
 
     @property
     def stretch(self) -> Stretch | None:
@@ -122,6 +150,8 @@ class Call:
 
     call_id: str
     uri: str
+    agent: str | None
+    date: str | None
     status: str
     error_stage: str | None
     error_type: str | None
@@ -135,6 +165,13 @@ class Call:
     worst_leg: str | None
     worst_score: float | None
     confidence: float | None
+
+    @property
+    def negativity(self) -> float | None:
+        """Mean over the speech of all legs, None without speech."""
+        heard = [(leg.speech_s, leg.negativity) for leg in self.legs or () if leg.negativity is not None]
+        speech_s = sum(length for length, _ in heard)
+        return sum(length * share for length, share in heard) / speech_s if speech_s else None
 
 
 def read_run(scores: str) -> Run:
@@ -177,10 +214,21 @@ def read_segments(scores: str, call_ids: Iterable[str]) -> dict[str, tuple[Segme
     segments: dict[str, tuple[Segment, ...]] = {}
     for file in storage.list_files(folder, (".parquet",)):
         table = _read_columns(file.uri, ["call_id", "segments"])
-        rows = table.filter(pc.is_in(table["call_id"], value_set=wanted)).to_pylist()
-        for row in rows:
-            segments[row["call_id"]] = _parse(tuple[Segment, ...], row["segments"] or (), file.uri)
+        rows = table.filter(pc.is_in(table["call_id"], value_set=wanted)).combine_chunks()
+        of_calls = _without_probabilities(rows["segments"].combine_chunks()).to_pylist()
+        for call_id, parts in zip(rows["call_id"].to_pylist(), of_calls, strict=True):
+            segments[call_id] = _parse(tuple[Segment, ...], parts or (), file.uri)
     return segments
+
+
+def _without_probabilities(segments: pa.ListArray) -> pa.ListArray:
+    """The fields of `Segment` alone: the probability of each label is most of what a list holds."""
+    parts = segments.flatten()
+    names = [field.name for field in fields(Segment) if parts.type.get_field_index(field.name) >= 0]
+    kept = pa.StructArray.from_arrays([parts.field(name) for name in names], names)
+    lengths = pc.fill_null(pc.list_value_length(segments), 0).to_numpy()
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, kept)
 
 
 def _read_columns(uri: str, columns: list[str]) -> pa.Table:

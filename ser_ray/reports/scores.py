@@ -21,10 +21,14 @@ class RankedCall:
 
 @dataclass(frozen=True)
 class LegTime:
-    """Seconds in each emotion, over all scored calls, for the legs of one name."""
+    """Seconds in each emotion, over all scored calls, for the legs of one name.
+
+    `uncertain_s` are those in segments that are not certain.
+    """
 
     leg: str
     seconds: Mapping[str, float]
+    uncertain_s: float
 
     @property
     def total_s(self) -> float:
@@ -42,6 +46,14 @@ class FailureGroup:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """A count that does not add up: the key of a phrase, `problem.KEY`, and what fills it in."""
+
+    key: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Summary:
     """What the reports show of one run.
 
@@ -49,21 +61,28 @@ class Summary:
         scores: where the scores folder is.
         run: run.json.
         counts: `listed` from run.json, the outcomes counted again from the rows.
+        calls: every row.
         emotion_time: time in each emotion, one entry for each leg name.
         ranked: calls with a negative stretch, the strongest first.
         ledger: failed calls by stage and type, the largest group first.
         no_speech: calls in which nobody speaks.
-        problems: one sentence for each count that does not add up.
+        problems: one for each count that does not add up.
     """
 
     scores: str
     run: Run
     counts: Counts
+    calls: tuple[Call, ...]
     emotion_time: tuple[LegTime, ...]
     ranked: tuple[RankedCall, ...]
     ledger: tuple[FailureGroup, ...]
     no_speech: tuple[Call, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def scored(self) -> tuple[Call, ...]:
+        """Calls with a score."""
+        return tuple(call for call in self.calls if call.status == "ok")
 
 
 def summarise(scores: str) -> Summary:
@@ -81,6 +100,7 @@ def summarise(scores: str) -> Summary:
         scores=scores,
         run=run,
         counts=Counts(run.counts.listed, status["ok"], status["no_speech"], status["error"]),
+        calls=calls,
         emotion_time=_emotion_time(calls, run.ensemble),
         ranked=_ranked(calls),
         ledger=_ledger(calls),
@@ -106,12 +126,14 @@ def _emotion_time(calls: Iterable[Call], ensemble: EnsembleFacts) -> tuple[LegTi
     """Seconds by leg and emotion; the negative emotions come first."""
     known = tuple(dict.fromkeys((*ensemble.negative, *ensemble.labels)))
     totals: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(known, 0.0))
+    uncertain_s: dict[str, float] = defaultdict(float)
     for call in calls:
         for leg in call.legs or ():
             total = totals[leg.leg]
+            uncertain_s[leg.leg] += leg.uncertain_s
             for label, seconds in leg.seconds.items():
                 total[label] = total.get(label, 0.0) + (seconds or 0.0)
-    return tuple(LegTime(leg, total) for leg, total in sorted(totals.items()))
+    return tuple(LegTime(leg, total, uncertain_s[leg]) for leg, total in sorted(totals.items()))
 
 
 def _ledger(calls: Iterable[Call]) -> tuple[FailureGroup, ...]:
@@ -126,26 +148,27 @@ def _ledger(calls: Iterable[Call]) -> tuple[FailureGroup, ...]:
     )
 
 
-def _problems(run: Run, calls: Sequence[Call]) -> Iterator[str]:
-    status = Counter(call.status for call in calls)
-    failed = [call for call in calls if call.status == "error"]
-    if run.counts.listed != len(calls):
-        yield f"{run.counts.listed:,} calls were listed, but {len(calls):,} have a row."
-    if run.counts.listed != run.counts.accounted:
-        yield (
-            f"run.json does not add up: {run.counts.listed:,} listed, but {run.counts.ok:,} ok + "
-            f"{run.counts.no_speech:,} no speech + {run.counts.error:,} failed = {run.counts.accounted:,}."
-        )
+def _problems(run: Run, calls: Sequence[Call]) -> Iterator[Problem]:
+    status, counts = Counter(call.status for call in calls), run.counts
+    said = {
+        name: f"{getattr(counts, name):,}" for name in ("listed", "ok", "no_speech", "error", "accounted")
+    }
+    if counts.listed != len(calls):
+        yield Problem("rows", {"listed": said["listed"], "held": f"{len(calls):,}"})
+    if counts.listed != counts.accounted:
+        yield Problem("sum", said)
     for name in ("ok", "no_speech", "error"):
-        if (said := getattr(run.counts, name)) != status[name]:
-            yield f"run.json counts {said:,} calls as {name}, the rows hold {status[name]:,}."
+        if getattr(counts, name) != status[name]:
+            yield Problem("status", {"said": said[name], "name": name, "held": f"{status[name]:,}"})
     if unknown := sorted(status.keys() - {"ok", "no_speech", "error"}):
-        yield f"{sum(status[name] for name in unknown):,} rows have an unknown status: {', '.join(unknown)}."
-    said_failures, failures = Counter(run.errors), Counter(call.error_type or "unknown" for call in failed)
-    for kind in sorted(said_failures.keys() | failures.keys()):
-        if (said := said_failures[kind]) != (held := failures[kind]):
-            yield f"run.json counts {said:,} failures of type {kind}, the rows hold {held:,}."
+        rows = sum(status[name] for name in unknown)
+        yield Problem("unknown", {"n": f"{rows:,}", "names": ", ".join(unknown)})
+    failures = Counter(call.error_type or "unknown" for call in calls if call.status == "error")
+    for kind in sorted(run.errors.keys() | failures.keys()):
+        if (listed := run.errors.get(kind, 0)) != failures[kind]:
+            values = {"said": f"{listed:,}", "name": kind, "held": f"{failures[kind]:,}"}
+            yield Problem("failures", values)
     rows_of = Counter(call.call_id for call in calls)
     repeated = sorted(call_id for call_id, rows in rows_of.items() if rows > 1)
     if repeated:
-        yield f"{len(repeated):,} call ids have more than one row, the first is {repeated[0]}."
+        yield Problem("twice", {"n": f"{len(repeated):,}", "first": repeated[0]})

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from importlib import resources
 from string import Template
 
-STYLES = ("page", "figures", "confusion", "curves")  # shared by pages that show such things
+STYLES = ("page", "figures", "plot", "confusion", "curves", "scores")  # for pages that show such things
+SCRIPTS = ("scores",)
 
 
 def fill_template(template_name: str, /, **parts: str) -> str:
     """A page made from a template of this package.
 
-    The template has `$page_style` at the head of its style, and `$figures_style`, `$confusion_style` and
-    `$curves_style` where it has such things; its content security policy names `$style_hash`, and
+    The template has `$page_style` at the head of its style, and those of other `STYLES` where it has such
+    things, and `$scores_script` as its script; its content security policy names `$style_hash`, and
     `$script_hash` where it has a script.
 
     Args:
@@ -28,6 +29,9 @@ def fill_template(template_name: str, /, **parts: str) -> str:
     for name in STYLES:
         style = folder.joinpath(f"{name}.css").read_text(encoding="utf-8")
         template = template.replace(f"${name}_style", style)
+    for name in SCRIPTS:
+        script = folder.joinpath(f"{name}.js").read_text(encoding="utf-8")
+        template = template.replace(f"${name}_script", script)
     hashes = {
         f"{tag}_hash": _content_hash(content)
         for tag, content in re.findall(r"<(style|script)>(.*?)</\1>", template, re.DOTALL)

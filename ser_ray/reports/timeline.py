@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from ser_ray.reports.phrases import Phrases
 from ser_ray.reports.records import Call, Leg, Segment, Stretch
-from ser_ray.reports.wording import clock, percent, printable, reason
+from ser_ray.reports.wording import clock, printable
 
 BAND = 22  # height of a leg's band, px
 LABEL = 20  # height of the line above it
@@ -32,7 +33,7 @@ def emotion_class(emotion: str) -> str:
     return f"e-{emotion}" if re.fullmatch(r"[a-z]+", emotion) else "e-other"
 
 
-def timeline(call: Call, worst: Stretch, segments: Sequence[Segment]) -> str:
+def timeline(call: Call, worst: Stretch, segments: Sequence[Segment], say: Phrases) -> str:
     """One call: a band for each leg over an axis in mm:ss, the strongest negative stretch outlined."""
     length = max([call.duration_s or 0.0, *(s.end_s for s in segments)]) or 1.0
     legs = {leg.leg: leg for leg in call.legs or ()}
@@ -46,10 +47,12 @@ def timeline(call: Call, worst: Stretch, segments: Sequence[Segment]) -> str:
             worst if worst.leg == name else None,
             legs.get(name),
             length,
+            say,
         )
         for row, name in enumerate(names)
     )
-    label = html_text(f"Timeline of {call.call_id}, {clock(length)} long. Strongest: {reason(worst)}.")
+    about = {"call": call.call_id, "length": clock(length), "reason": say.reason(worst)}
+    label = html_text(say("timeline", **about))
     return (
         f'<svg class="timeline" role="img" width="100%" height="{height}" aria-label="{label}">'
         f"{_axis(length, height)}{bands}</svg>"
@@ -69,7 +72,7 @@ def locator(duration_s: float, worst: Stretch) -> str:
     )
 
 
-def stacked_bar(name: str, seconds: Mapping[str, float]) -> str:
+def stacked_bar(name: str, seconds: Mapping[str, float], say: Phrases) -> str:
     """The emotions' shares of some speech as one bar, in the order of `seconds`."""
     total = sum(seconds.values()) or 1.0
     left = 0.0
@@ -79,39 +82,52 @@ def stacked_bar(name: str, seconds: Mapping[str, float]) -> str:
         if width:
             parts.append(
                 f'<rect class="{emotion_class(emotion)}" x="{left:.2f}%" width="{width:.2f}%" height="100%">'
-                f"<title>{html_text(emotion)}, {percent(time_s / total)}</title></rect>"
+                f"<title>{html_text(say.emotion(emotion))}, {say.percent(time_s / total)}</title></rect>"
             )
         left += width
-    spoken = ", ".join(f"{emotion} {percent(time_s / total)}" for emotion, time_s in seconds.items())
+    spoken = ", ".join(f"{say.emotion(e)} {say.percent(time_s / total)}" for e, time_s in seconds.items())
+    label = html_text(say("time_bar", leg=name, shares=spoken))
     return (
-        f'<svg class="stack" role="img" width="100%" height="26" '
-        f'aria-label="{html_text(f"{name}: {spoken}")}">{"".join(parts)}</svg>'
+        f'<svg class="stack" role="img" width="100%" height="26" aria-label="{label}">{"".join(parts)}</svg>'
     )
 
 
 def _band(
-    name: str, top: int, segments: Iterable[Segment], worst: Stretch | None, leg: Leg | None, length: float
+    name: str,
+    top: int,
+    segments: Iterable[Segment],
+    worst: Stretch | None,
+    leg: Leg | None,
+    length: float,
+    say: Phrases,
 ) -> str:
-    facts = f"{percent(leg.negativity)} negative" if leg and leg.negativity is not None else "no speech"
-    shapes = "".join(_segment(segment, length) for segment in segments)
+    heard = leg.negativity if leg else None
+    facts = say("leg_silent") if heard is None else say("leg_negative", share=say.percent(heard))
+    shapes = "".join(_segment(segment, length, say) for segment in segments)
     if worst:
         left, width = _place(worst.start_s, worst.end_s, length)
         shapes += f'<rect class="worst" x="{left}" width="{width}" y="-3" height="{BAND + 6}" rx="3"/>'
     return (
-        f'<text class="leg" y="{top + 12}">{html_text(name)} <tspan>{facts}</tspan></text>'
+        f'<text class="leg" y="{top + 12}">{html_text(say.leg(name))} '
+        f"<tspan>{html_text(facts)}</tspan></text>"
         f'<g transform="translate(0 {top + LABEL})">'
         f'<rect class="track" width="100%" height="{BAND}" rx="3"/>{shapes}</g>'
     )
 
 
-def _segment(segment: Segment, length: float) -> str:
+def _segment(segment: Segment, length: float, say: Phrases) -> str:
     left, width = _place(segment.start_s, segment.end_s, length)
     opacity = FAINTEST + (1 - FAINTEST) * min(max(segment.confidence, 0.0), 1.0)
-    title = f"{segment.emotion}, {percent(segment.confidence)} confident"
+    title = say(
+        "segment" if segment.certain else "segment_unsure",
+        emotion=say.emotion(segment.emotion),
+        share=say.percent(segment.confidence),
+        start=clock(segment.start_s),
+        end=clock(segment.end_s),
+    )
     return (
-        f'<rect class="{emotion_class(segment.emotion)}" x="{left}" width="{width}" height="{BAND}" '
-        f'opacity="{opacity:.2f}"><title>{html_text(title)}, '
-        f"{clock(segment.start_s)}–{clock(segment.end_s)}</title></rect>"
+        f'<rect class="{emotion_class(segment.emotion)}{"" if segment.certain else " unsure"}" x="{left}" '
+        f'width="{width}" height="{BAND}" opacity="{opacity:.2f}"><title>{html_text(title)}</title></rect>'
     )
 
 

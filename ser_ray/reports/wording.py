@@ -1,10 +1,10 @@
-"""How reports put numbers and reasons into words, the same on the page and on a terminal."""
+"""How reports put numbers and text from outside into words, the same on a page and on a terminal."""
 
 from __future__ import annotations
 
-from ser_ray.reports.records import Stretch
+from collections.abc import Sequence
 
-TREND_STEP = 0.1  # change of negativity between the first and the last third that counts as a trend
+LENGTHS = ("{hours:,} h {minutes:02} min", "{minutes} min {seconds:02} s", "{seconds:.1f} s")
 
 
 def clock(seconds: float) -> str:
@@ -14,13 +14,13 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def elapsed(seconds: float) -> str:
-    """A length of time in its two largest units."""
+def elapsed(seconds: float, forms: Sequence[str] = LENGTHS) -> str:
+    """A length of time in its two largest units; `forms` say it with hours, with minutes, with neither."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours:,} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"
+        return forms[0].format(hours=hours, minutes=minutes)
+    return forms[1].format(minutes=minutes, seconds=rest) if minutes else forms[2].format(seconds=seconds)
 
 
 def percent(share: float | None) -> str:
@@ -29,29 +29,8 @@ def percent(share: float | None) -> str:
 
 
 def signed(change: float) -> str:
-    """A change with its sign, to two places."""
-    return f"{change:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def trend(change: float | None) -> str:
-    """The course of the negativity over a call, in one word; "" where it is not known."""
-    if change is None:
-        return ""
-    if abs(change) < TREND_STEP:
-        return "steady"
-    return "rising" if change > 0 else "falling"
-
-
-def reason(worst: Stretch) -> str:
-    """Why a call needs a person, in one line."""
-    return " ".join(reason_parts(worst))
-
-
-def reason_parts(worst: Stretch) -> tuple[str, str]:
-    """The reason in two parts: who feels what, and when and how it goes."""
-    span = f"from {clock(worst.start_s)} to {clock(worst.end_s)}"
-    course = [span, f"{percent(worst.negativity)} negative", trend(worst.trend)]
-    return f"{worst.leg}: {worst.emotion}", ", ".join(part for part in course if part)
+    """A change with its sign, to two places; none at all is +0.00."""
+    return f"{round(change, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def printable(text: object) -> str:

@@ -1,3 +1,6 @@
+import re
+from datetime import date
+
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from ser_ray import storage
 from ser_ray.errors import BadManifest, MissingInput, OutputConflict
+from ser_ray.pipelines.night import dates_in
 from ser_ray.pipelines.plan import (
     CALLS,
     PLAN,
@@ -234,7 +238,7 @@ def test_late_calls_get_shards_of_their_own_behind_those_that_stand(tmp_path):
 def test_the_shards_of_a_plan_hold_its_calls_in_its_order(calls):
     plan = make_plan(table(calls))
     rows = [{"shard": s["shard"], **c} for s in shards_of(plan).to_pylist() for c in s["calls"]]
-    assert rows == plan.select(["shard", "call_id", "uri"]).to_pylist()
+    assert rows == plan.select(["shard", "call_id", "uri", "agent", "date"]).to_pylist()
     assert len(shards_of(plan)) == len(set(plan["shard"].to_pylist()))
 
 
@@ -252,3 +256,54 @@ def test_scores_without_their_plan_are_left_alone(tmp_path):
     with pytest.raises(OutputConflict, match="holds scores without their plan"):
         settle_plan(str(tmp_path), table([call("a")]), IDENTITY)
     assert [path.name for path in tmp_path.iterdir()] == ["calls"]
+
+
+@pytest.mark.parametrize(
+    ("path", "date"),
+    [
+        ("s3://calls/dt=2026-11-22/a.wav", "2026-11-22"),
+        ("/calls/20261122_0830.wav", "2026-11-22"),
+        ("/backup-2026-01-01/2026-11-22/a.wav", "2026-11-22"),  # the nearest to the file
+        ("/2026-11-22/20261123T0001.wav", "2026-11-22"),  # hyphens leave no doubt
+        ("/calls/2026-02-30.wav", None),
+        ("/calls/2026-13-01/20261301.wav", None),
+        ("/calls/120261122.wav", None),
+        ("/calls/a.wav", None),
+    ],
+)
+def test_the_date_of_a_call_is_the_one_in_its_path(path, date):
+    assert dates_in(pa.chunked_array([[path]])).to_pylist() == [date]
+
+
+def test_calls_of_a_folder_have_the_date_of_their_path(tmp_path):
+    fill(tmp_path, ["dt=2026-11-22/a.wav", "b.wav"])
+    calls, _ = list_calls(str(tmp_path))
+    assert calls.select(["call_id", "agent", "date"]).to_pylist() == [
+        {"call_id": "b.wav", "agent": None, "date": None},
+        {"call_id": "dt=2026-11-22/a.wav", "agent": None, "date": "2026-11-22"},
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_agent_and_date_of_a_table_reach_the_shards(tmp_path, kind):
+    if kind == "csv":
+        (tmp_path / "list.csv").write_text(
+            "path,size,agent,date\n2026-01-01/a.wav,1, kim ,2026-11-22\nb.wav,2,,\n"
+        )
+    else:
+        columns = {"path": ["2026-01-01/a.wav", "b.wav"], "size": [1, 2], "agent": ["kim", None]}
+        dates = pa.array([date(2026, 11, 22), None])
+        pq.write_table(pa.table({**columns, "date": dates}), tmp_path / "list.parquet")
+    calls, _ = list_calls(str(tmp_path / f"list.{kind}"))
+    told = [call for shard in shards_of(make_plan(calls)).to_pylist() for call in shard["calls"]]
+    assert {c["call_id"]: (c["agent"], c["date"]) for c in told} == {
+        "2026-01-01/a.wav": ("kim", "2026-11-22"),
+        "b.wav": (None, None),
+    }
+
+
+@pytest.mark.parametrize("wrong", ["22.11.2026", "2026-02-30", "2026-11-22 08:00"])
+def test_a_date_that_is_none_is_refused(tmp_path, wrong):
+    (tmp_path / "list.csv").write_text(f"path,size,date\na.wav,1,2026-11-22\nb.wav,1,{wrong}\n")
+    with pytest.raises(BadManifest, match=re.escape(repr(wrong))):
+        list_calls(str(tmp_path / "list.csv"))

@@ -1,10 +1,12 @@
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ser_ray.pipelines.scores import Segment, explode, roll_up, schema, segment_rows
+from ser_ray.pipelines.scores import Segment, explode, figures, roll_up, schema, segment_rows, total
 
 LABELS = ("anger", "happiness", "neutral", "sadness")
 NEGATIVE = ("anger", "sadness")
@@ -181,3 +183,23 @@ def test_a_call_that_failed_fits_the_schema_and_has_no_segments():
     table = pa.Table.from_pylist(rows, schema=schema(LABELS))
     assert table["legs"].to_pylist() == [[]]
     assert len(explode(table)) == 0
+
+
+def test_figures_of_a_night_are_means_over_the_speech_of_all_its_calls():
+    calm = [segment(0.0, 10.0, 0.1, 0.2, 0.6, 0.1, leg="agent")]
+    rolled = [
+        roll_up(["agent", "customer"], [*COURSE, *calm], 15.0, LABELS, NEGATIVE),
+        roll_up(["agent", "customer"], calm, 15.0, LABELS, NEGATIVE),
+    ]
+    rows = [{"status": "ok", **row} for row in rolled] + [{"status": "error", "worst_score": 0.0, "legs": []}]
+    tables = [pa.Table.from_pylist([row], schema=schema(LABELS)) for row in rows]
+    totals = Counter()
+    for table in tables:
+        totals.update(total(table))
+    night = figures(totals)
+    assert night["ranked"] == 1
+    negative_s = 2 * 0.2 + 2 * 0.9 + 4 * 0.7 + 2 * 0.1 + 2 * 10 * 0.2
+    assert night["negativity"] == pytest.approx(negative_s / 30)
+    assert night["confidence"] == pytest.approx((2 * 0.6 + 2 * 0.6 + 4 * 0.5 + 2 * 0.7 + 2 * 10 * 0.6) / 30)
+    assert figures(totals) == figures(total(pa.concat_tables(tables)))
+    assert figures({}) == {"ranked": 0, "negativity": None, "confidence": None}

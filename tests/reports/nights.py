@@ -13,22 +13,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ser_ray.pipelines.scores import figures, total
 from ser_ray.reports import write_scores_page
 from tests.reports.pages import HOSTILE
 
 LABELS = ("anger", "boredom", "calm", "disgust", "excitement", "fear", "frustration", "happiness", "neutral",
           "sadness", "surprise")  # fmt: skip
 NEGATIVE = ("anger", "disgust", "fear", "frustration", "sadness")
+CERTAIN = 0.5  # confidence from which a segment is certain
 PER_LABEL = pa.struct([(label, pa.float32()) for label in LABELS])
 SEGMENT = pa.struct([("leg", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64()),
-                     ("emotion", pa.string()), ("confidence", pa.float32()), ("p", PER_LABEL)])  # fmt: skip
+                     ("emotion", pa.string()), ("confidence", pa.float32()), ("p", PER_LABEL),
+                     ("certain", pa.bool_())])  # fmt: skip
 LEG = pa.struct([("leg", pa.string()), ("speech_s", pa.float64()), ("confidence", pa.float32()),
                  ("negativity", pa.float32()), ("trend", pa.float32()), ("stretch_start_s", pa.float64()),
                  ("stretch_end_s", pa.float64()), ("stretch_emotion", pa.string()),
                  ("stretch_negativity", pa.float32()), ("stretch_score", pa.float64()),
-                 ("seconds", PER_LABEL)])  # fmt: skip
+                 ("seconds", PER_LABEL), ("uncertain_s", pa.float32())])  # fmt: skip
 SCHEMA = pa.schema([
-    ("call_id", pa.string()), ("uri", pa.string()), ("status", pa.string()), ("error_stage", pa.string()),
+    ("call_id", pa.string()), ("uri", pa.string()), ("agent", pa.string()), ("date", pa.string()),
+    ("status", pa.string()), ("error_stage", pa.string()),
     ("error_type", pa.string()), ("error", pa.string()), ("duration_s", pa.float64()),
     ("speech_s", pa.float64()), ("sample_rate", pa.int32()), ("channels", pa.int16()),
     ("dual_mono", pa.bool_()), ("segments", pa.list_(SEGMENT)), ("legs", pa.list_(LEG)),
@@ -48,7 +52,7 @@ def segment(leg: str, start_s: float, end_s: float, emotion: str, confidence: fl
     rest = (1 - confidence) / (len(LABELS) - 1)
     p = {label: confidence if label == emotion else rest for label in LABELS}
     return {"leg": leg, "start_s": start_s, "end_s": end_s, "emotion": emotion,
-            "confidence": confidence, "p": p}  # fmt: skip
+            "confidence": confidence, "p": p, "certain": confidence >= CERTAIN}  # fmt: skip
 
 
 def negativity(part: dict[str, Any]) -> float:
@@ -86,6 +90,7 @@ def roll_up(name: str, parts: list[dict[str, Any]], length: float) -> dict[str, 
         "stretch_emotion": emotions.most_common(1)[0][0] if found else None,
         "stretch_negativity": mean(shares[i:j], spans[i:j]) if found else None,
         "stretch_score": score if found else 0.0, "seconds": seconds,
+        "uncertain_s": sum(span for part, span in zip(parts, spans, strict=True) if not part["certain"]),
     }  # fmt: skip
 
 
@@ -95,8 +100,9 @@ def scored(call_id: str, length: float, parts: list[dict[str, Any]]) -> dict[str
     worst = max(legs, key=lambda leg: leg["stretch_score"])
     found = worst["stretch_score"] > 0
     return {
-        "call_id": call_id, "uri": f"s3://calls/2026-11-22/{call_id}.wav", "status": "ok", "error_stage": "",
-        "error_type": "", "error": "", "duration_s": length, "speech_s": sum(leg["speech_s"] for leg in legs),
+        "call_id": call_id, "uri": f"s3://calls/2026-11-22/{call_id}.wav", "agent": None, "date": None,
+        "status": "ok", "error_stage": "", "error_type": "", "error": "", "duration_s": length,
+        "speech_s": sum(leg["speech_s"] for leg in legs),
         "sample_rate": 8000, "channels": len(names), "dual_mono": False, "segments": parts, "legs": legs,
         "worst_leg": worst["leg"] if found else None, "worst_start_s": worst["stretch_start_s"],
         "worst_end_s": worst["stretch_end_s"], "worst_emotion": worst["stretch_emotion"],
@@ -144,6 +150,19 @@ def night(calls: int = 30) -> list[dict[str, Any]]:
     return [*rows, unscored("silent-1", "no_speech")]
 
 
+def busy_night(calls: int, agents: int = 40) -> list[dict[str, Any]]:
+    """As many calls of several agents on two days, a hundred different ones over and over."""
+    some = night(94)
+    return [
+        some[n % 100] | {
+            "call_id": f"dt=2026-11-{21 + n % 2}/{n:06}.wav", "date": f"2026-11-{21 + n % 2}",
+            "agent": f"agent-{n % agents:03}" if n % 7 else None,
+            "uri": f"s3://calls/dt=2026-11-{21 + n % 2}/{n:06}.wav",
+        }
+        for n in range(calls)
+    ]  # fmt: skip
+
+
 def hostile_folder(folder: Path) -> str:
     row = scored(HOSTILE, 60.0, [segment(HOSTILE, 10, 20, "anger")])
     for leg in row["legs"]:
@@ -168,11 +187,12 @@ def write_scores(folder: Path, rows: list[dict[str, Any]], **changes: Any) -> st
         "format": 1, "archive": "s3://calls/2026-11-22",
         "ensemble": {"uri": "s3://models/night-shift-ensemble", "fingerprint": "9f3c1ab277de40be",
                      "rule": "stacking", "labels": LABELS, "negative": NEGATIVE, "band": "narrow",
-                     "members": ["is10-svm", "cnn-bilstm", "wavlm-head"]},
+                     "members": ["is10-svm", "cnn-bilstm", "wavlm-head"], "certain_from": CERTAIN},
         "options": {"legs": "agent,customer"},
         "counts": {"listed": len(rows), **{name: status[name] for name in ("ok", "no_speech", "error")}},
         "errors": Counter(row["error_type"] for row in rows if row["status"] == "error"),
         "audio_hours": audio_s / 3600, "speech_hours": sum(row["speech_s"] or 0 for row in rows) / 3600,
+        "figures": figures(total(pa.Table.from_pylist(rows, SCHEMA))),
         "wall_s": 97.4, "times_real_time": audio_s / 97.4, "started": "2026-11-23T02:00:11+00:00",
         "finished": "2026-11-23T02:01:48+00:00", "complete": True,
         "versions": {"ser-ray": "0.1.0", "ray": "2.60.0", "torch": "2.12.1"},

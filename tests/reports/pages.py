@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 HOSTILE = '<script>alert("x")</script>\x1b[31m\u202egnp.exe'
 SAFE = '<script>alert("x")</script>\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}gnp.exe'
+DATA = ("script", {"type": "application/json", "id": "data"})
 READ = ("caption", "td", "th", "dt", "dd")
 
 
@@ -23,6 +26,7 @@ class Page(HTMLParser):
         tables: caption -> rows of texts, the heads among them.
         facts: dt -> dd.
         text: all of it.
+        data: of its script, None without any.
     """
 
     def __init__(self, page: str) -> None:
@@ -34,6 +38,7 @@ class Page(HTMLParser):
         self._texts: list[str] = []
         self._rows: list[list[str]] = []
         self._since, self._name = 0, ""
+        self.data: Any = None
         self.feed(page)
         self.text = "".join(self._texts)
 
@@ -81,7 +86,10 @@ class Page(HTMLParser):
             self.facts[self._name] = read
 
     def handle_data(self, data: str) -> None:
-        self._texts.append(data)
+        if self.elements and self.elements[-1] == DATA and not self.data:
+            self.data = json.loads(data)
+        else:
+            self._texts.append(data)
 
 
 def in_chromium(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ser_ray import cli
 from ser_ray.models import save_model
 from ser_ray.models.model import directory_fingerprint
 from tests.reports.models import model
+from tests.reports.nights import night, write_scores
 from tests.reports.searches import write_search
 
 
@@ -39,9 +41,11 @@ def test_report_by_command_writes_beside_the_model_and_leaves_its_fingerprint(
     assert (tmp_path / "elsewhere" / "page.html").exists()
 
 
-@pytest.mark.parametrize("option", [("--top", "3"), ("--truth", "truth.parquet")])
+@pytest.mark.parametrize(
+    "option", [("--top", "3"), ("--truth", "truth.parquet"), ("--csv", "a.csv"), ("--json",)]
+)
 def test_options_of_scores_are_refused_for_a_model(
-    option: tuple[str, str],
+    option: tuple[str, ...],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -49,7 +53,7 @@ def test_options_of_scores_are_refused_for_a_model(
     save_model(model(), str(tmp_path / "svm"))
     code, _, err = run(capsys, monkeypatch, tmp_path / "svm", *option)
     assert (code, err.count("\n")) == (2, 1)
-    assert "--top and --truth are for scores" in err
+    assert f"{option[0]} is for scores" in err
     assert not (tmp_path / "svm.html").exists()
 
 
@@ -63,3 +67,20 @@ def test_report_by_command_writes_into_the_folder_of_the_search(
     code, out, err = run(capsys, monkeypatch, folder)
     assert (code, out, err) == (0, f"page -> {folder}/report.html\n", "")
     assert "hyperparameter search" in (folder / "report.html").read_text()
+
+
+def test_report_of_scores_prints_the_short_form_and_writes_page_and_csv(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = write_scores(tmp_path / "scores", night())
+    table = tmp_path / "calls.csv"
+    code, out, err = run(capsys, monkeypatch, scores, "--csv", table, "--language", "ko")
+    assert (code, err) == (0, "")
+    assert out.startswith("36 listed = 30 ok + 1 no speech + 5 failed\n")
+    assert out.endswith(f"page -> {scores}/report.html\ncsv -> {table}\n")
+    assert table.read_text(encoding="utf-8-sig").count("\n") == 37
+    assert '<html lang="ko">' in (tmp_path / "scores" / "report.html").read_text()
+    code, out, err = run(capsys, monkeypatch, scores, "--json")
+    told = json.loads(out)
+    assert (code, err, told["counts"]["ok"], told["page"]) == (0, "", 30, f"{scores}/report.html")
+    assert told["calls"][0]["reason"].startswith(told["calls"][0]["leg"])

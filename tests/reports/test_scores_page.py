@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from pathlib import Path
 
-from ser_ray.reports import summarise
-from ser_ray.reports.wording import reason
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ser_ray.reports import summarise, write_scores_page
+from ser_ray.reports.phrases import ENGLISH
 from tests.reports.nights import (
     FAILURES,
+    LEG,
+    SCHEMA,
+    SEGMENT,
+    busy_night,
     by_score,
     hostile_folder,
     night,
@@ -19,7 +28,7 @@ from tests.reports.nights import (
     unscored,
     write_scores,
 )
-from tests.reports.pages import Page, in_chromium
+from tests.reports.pages import SAFE, Page, in_chromium
 
 
 def test_header_says_what_was_scored_when_and_by_which_ensemble(scores: str) -> None:
@@ -55,16 +64,34 @@ def test_a_run_that_is_not_complete_says_how_much_is_missing(tmp_path: Path) -> 
 def test_page_shows_the_reason_of_each_ranked_call_in_order(scores: str) -> None:
     page = page_of(scores)
     text = unescape(re.sub(r"<[^>]+>", "", page))
-    places = [text.index(f"{reason(ranked.worst)}") for ranked in summarise(scores).ranked]
+    places = [text.index(ENGLISH.reason(ranked.worst)) for ranked in summarise(scores).ranked]
     assert places == sorted(places)
     assert len(Page(page).all("svg", "timeline")) == len(places)
 
 
-def test_only_the_top_calls_get_a_timeline(scores: str) -> None:
-    page = page_of(scores, top=3)
-    assert len(Page(page).all("svg", "timeline")) == 3
-    assert "The first 3 are shown" in page
-    assert "LIMIT 3;" in page
+def test_only_the_top_calls_get_a_timeline_and_all_are_in_the_data(scores: str) -> None:
+    page = Page(page_of(scores, top=3))
+    assert len(page.all("svg", "timeline")) == 3
+    assert "The first 3 are shown" in page.text
+    held = [call[0] for call in page.data["calls"]]
+    assert held == [row["call_id"] for row in by_score(night())]
+    assert all(call[-1] == [] for call in page.data["calls"])
+
+
+def test_the_data_holds_the_segments_of_calls_whose_timeline_the_script_draws(tmp_path: Path) -> None:
+    rows = busy_night(60)
+    page = Page(page_of(write_scores(tmp_path / "scores", rows), top=52))
+    drawn = {call[0]: call[-1] for call in page.data["calls"] if call[-1]}
+    assert list(drawn) == [row["call_id"] for row in by_score(rows)[50:52]]
+    for row in by_score(rows)[50:52]:
+        legs, emotions = page.data["values"]["leg"], page.data["values"]["emotion"]
+        numbers = drawn[row["call_id"]]
+        fives = [numbers[n : n + 5] for n in range(0, len(numbers), 5)]
+        for part, (leg, start, span, emotion, confidence) in zip(row["segments"], fives, strict=True):
+            assert (legs[leg], emotions[emotion]) == (part["leg"], part["emotion"])
+            assert (start, start + span) == (round(10 * part["start_s"]), round(10 * part["end_s"]))
+            assert abs(confidence) == pytest.approx(100 * part["confidence"], abs=0.5)
+            assert (confidence > 0) == part["certain"]
 
 
 def test_segments_lie_in_proportion_to_time(tmp_path: Path) -> None:
@@ -92,7 +119,8 @@ def test_every_failure_is_on_the_page_with_its_message(scores: str) -> None:
 
 def test_text_from_outside_never_becomes_markup(tmp_path: Path) -> None:
     page = page_of(hostile_folder(tmp_path / "<script>scores"))
-    assert len(Page(page).all("script")) == 1  # our own
+    assert Page(page).all("script") == [{"type": "application/json", "id": "data"}, {}]  # our own
+    assert Page(page).data["calls"][0][0] == SAFE
     assert '<script>alert("x")' not in page
     assert "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;" in page
     assert "\u202e" not in page
@@ -104,16 +132,63 @@ def test_page_loads_nothing_and_runs_only_its_own_script(scores: str) -> None:
     assert page.policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in page.policy
     assert not {"src", "style"} & page.attributes
-    assert all((link["href"] or "").startswith("#") for link in page.all("a"))
+    assert [link["href"] for link in page.all("a")] == ["#calls"]
     assert page.all("link") == []
 
 
+def test_a_page_beside_the_rows_links_to_them(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "scores", night(2))
+    write_scores_page(scores, f"{scores}/report.html")
+    page = Page((tmp_path / "scores" / "report.html").read_text())
+    assert [link["href"] for link in page.all("a")] == ["#calls", "calls/"]
+
+
 def test_page_of_a_large_night_stays_small(tmp_path: Path) -> None:
-    rows = night(60)
-    many = [row | {"call_id": f"{row['call_id']}-{n}"} for n in range(20) for row in rows]
-    page = page_of(write_scores(tmp_path / "scores", many))
+    scores = write_scores(tmp_path / "scores", busy_night(2000))
+    page = page_of(scores)
     assert len(Page(page).all("svg", "timeline")) == 50
-    assert len(page.encode()) < 2_000_000
+    assert len(page.encode()) < 5_000_000
+    assert len(page_of(scores, top=50).encode()) - len(page_of(scores, top=1).encode()) < 1_500_000
+
+
+def test_warnings_of_drift_are_a_notice(tmp_path: Path) -> None:
+    page = page_of(
+        write_scores(tmp_path / "scores", night(2), drift={"warnings": ["Quieter by 12 dB."], "x": 1})
+    )
+    assert '<ul lang="en"><li>Quieter by 12 dB.</li></ul>' in page
+    assert Page(page).all("section", "notice") == [{"class": "notice warn", "aria-label": "Warning"}]
+
+
+def test_what_is_not_certain_is_shown_where_the_run_knows_it(tmp_path: Path) -> None:
+    parts = [segment("agent", 0, 30, "anger", 0.9), segment("agent", 30, 40, "anger", 0.4)]
+    row = scored("call", 40.0, parts)
+    page = Page(page_of(write_scores(tmp_path / "known", [row])))
+    assert page.tables["Legs of call"][0][5] == "Uncertain"
+    assert page.tables["Legs of call"][1][5] == "25 %"
+    assert [rect["width"] for rect in page.all("rect", "unsure")] == ["25.00%"]
+    assert "anger, 40 % confident, not certain, 00:30–00:40" in page.text
+    assert "25 % of the speech is in segments that are not certain" in page.text
+    run = json.loads((tmp_path / "known" / "run.json").read_text())
+    ensemble = run["ensemble"] | {"certain_from": None}
+    page = Page(page_of(write_scores(tmp_path / "unknown", [row], ensemble=ensemble)))
+    assert "Uncertain" not in page.tables["Legs of call"][0]
+    assert "Uncertain" not in page.facts
+
+
+def test_rows_without_certainty_have_a_page(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "scores", night(3))
+    segment_type = pa.struct([field for field in SEGMENT if field.name != "certain"])
+    leg_type = pa.struct([field for field in LEG if field.name != "uncertain_s"])
+    before = [
+        SCHEMA.field(name).with_type(pa.list_(kind))
+        for name, kind in (("segments", segment_type), ("legs", leg_type))
+    ]
+    changed = SCHEMA
+    for field in before:
+        changed = changed.set(SCHEMA.get_field_index(field.name), field)
+    for file in (tmp_path / "scores" / "calls").iterdir():
+        pq.write_table(pa.Table.from_pylist(pq.read_table(file).to_pylist(), changed), file)
+    assert len(Page(page_of(scores)).all("svg", "timeline")) == 3
 
 
 def test_a_night_without_a_scored_call_still_has_a_page(tmp_path: Path) -> None:

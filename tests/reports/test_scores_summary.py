@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ser_ray.reports import print_summary, summarise
-from ser_ray.reports.wording import reason
+from ser_ray.reports.phrases import ENGLISH
 from tests.reports.nights import (
     NEGATIVE,
     by_score,
@@ -100,7 +100,7 @@ def test_counts_that_do_not_add_up_are_shown(tmp_path: Path, changes: dict[str, 
 def test_a_call_with_two_rows_is_shown_as_a_problem(tmp_path: Path) -> None:
     rows = [conversation("twice", 1), conversation("twice", 1), conversation("once", 2)]
     (problem,) = summarise(write_scores(tmp_path / "scores", rows)).problems
-    assert problem == "1 call ids have more than one row, the first is twice."
+    assert ENGLISH.problem(problem) == "1 call ids have more than one row, the first is twice."
 
 
 def test_terminal_totals_and_calls(scores: str) -> None:
@@ -109,7 +109,9 @@ def test_terminal_totals_and_calls(scores: str) -> None:
     print_summary(summary, Console(file=terminal, width=200), top=4)
     lines = terminal.getvalue().splitlines()
     assert lines[0] == "36 listed = 30 ok + 1 no speech + 5 failed"
-    shown = [ranked for ranked in summary.ranked if any(reason(ranked.worst) in line for line in lines)]
+    shown = [
+        ranked for ranked in summary.ranked if any(ENGLISH.reason(ranked.worst) in line for line in lines)
+    ]
     assert shown == list(summary.ranked[:4])
     assert any("truncated" in line and " 2 " in line for line in lines)
 

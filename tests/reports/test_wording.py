@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ser_ray.reports.phrases import ENGLISH, KOREAN
 from ser_ray.reports.records import Stretch
-from ser_ray.reports.wording import clock, printable, reason
+from ser_ray.reports.wording import clock, printable
 
 
 @pytest.mark.parametrize(
@@ -17,11 +18,19 @@ def test_clock_reads_as_in_a_player(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trend", "word"), [(0.3, ", rising"), (-0.3, ", falling"), (0.05, ", steady"), (None, "")]
+    ("trend", "word", "korean"),
+    [
+        (0.3, ", rising", ", 상승"),
+        (-0.3, ", falling", ", 하락"),
+        (0.05, ", steady", ", 유지"),
+        (0.096, ", rising", ", 상승"),  # shown as +0.10
+        (None, "", ""),
+    ],
 )
-def test_reason_is_a_sentence(trend: float | None, word: str) -> None:
+def test_reason_is_a_sentence(trend: float | None, word: str, korean: str) -> None:
     stretch = Stretch("customer", 130.0, 168.0, "anger", 0.81, 11.8, trend)
-    assert reason(stretch) == f"customer: anger from 02:10 to 02:48, 81 % negative{word}"
+    assert ENGLISH.reason(stretch) == f"customer: anger from 02:10 to 02:48, 81 % negative{word}"
+    assert KOREAN.reason(stretch) == f"고객: 분노 02:10부터 02:48까지, 부정도 81%{korean}"
 
 
 @pytest.mark.parametrize(("text", "safe"), [("a\nb\tc", "a b c"), ("\x1b[2J", "�[2J"), ("Zoë 東", "Zoë 東")])
