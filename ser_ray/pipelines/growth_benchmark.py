@@ -30,7 +30,8 @@ def benchmark_growth(
         repeats: of each size.
 
     Returns:
-        For each size calls and audio hours; seconds of a worker for an hour of audio; largest resident
+        For each size calls and audio hours; seconds of a worker for an hour of audio,
+        by the clock and of the processor; largest resident
         memory, MiB; seconds from the end of the last shard but one to the end of all, and seconds of the
         longest shard, which no tail should exceed; and the seconds and memory as ratios to the first size's.
     """
@@ -39,7 +40,7 @@ def benchmark_growth(
     sizes += [(sizes[-1][0], long_hours)] if long_hours else []
     rows = [_measure(paths, ensemble, *size, repeats) for size in sizes]
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
-    for name in ("seconds_per_audio_hour", "peak_worker_mib"):
+    for name in ("seconds_per_audio_hour", "cpu_seconds_per_audio_hour", "peak_worker_mib"):
         columns[f"{name}_to_first"] = [value / columns[name][0] for value in columns[name]]
     return columns
 
@@ -79,6 +80,8 @@ def _measure(
         "calls": calls,
         "audio_hours": audio_hours,
         "seconds_per_audio_hour": median(working) / audio_hours,
+        "cpu_seconds_per_audio_hour": median(sum(s.cpu_s for s in shards) for _, shards in runs)
+        / audio_hours,
         "peak_worker_mib": max(run["peak_worker_mib"] for run, _ in runs),
         "tail_s": median(tail_of(shards) for _, shards in runs),
         "longest_shard_s": median(max(s.ended - s.began for s in shards) for _, shards in runs),

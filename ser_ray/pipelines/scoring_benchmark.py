@@ -23,7 +23,7 @@ from ser_ray.pipelines.shard import METADATA
 
 
 class Done(NamedTuple):
-    """A shard as its file tells: when it began and ended (seconds of the epoch), and by which worker."""
+    """A shard as its file tells: when it began and ended (seconds of the epoch), by which worker, and so on."""
 
     ended: float
     began: float
@@ -31,6 +31,7 @@ class Done(NamedTuple):
     calls: int
     audio_s: float
     peak_mib: float
+    cpu_s: float
 
 
 def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) -> dict[str, Any]:
@@ -43,11 +44,12 @@ def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) 
         peer_calls: evenly spaced calls that the loops of `scoring_peers` are given; they are slow.
 
     Returns:
-        Times real time by the clock and by the workers' own time; seconds of each stage for an hour of
+        Times real time by the clock, by the workers' own time, and by their processor time, which is hardly
+        longer where other work shares the cores; seconds of each stage for an hour of
         audio, and the floor's, which is reading and decoding alone; the largest resident memory of a
         worker, MiB; the share of the workers' time between their first shard and their last that they
         waited for Ray; speed of all workers to that of one, starts left out; for each loop that users
-        would write its calls, times real time, and `ratio`: our speed a core to its; and the course of
+        would write its calls, times real time, and `ratio`: our speed to its, by processor time; and the course of
         the last run.
     """
     cpus = connect()
@@ -59,7 +61,8 @@ def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) 
         if cpus > 1:
             alone.append(score_once(archive, ensemble, 1)[1])
     told = [run for run, _ in runs]
-    hours, at_work = told[0]["audio_hours"], median(run["core_times_real_time"] for run in told)
+    hours = told[0]["audio_hours"]
+    of_processor = median(3600 * hours / sum(shard.cpu_s for shard in run) for run in shards)
     peers = peers_of(archive, ensemble, peer_calls)
     return {
         "calls": told[0]["counts"]["listed"],
@@ -68,7 +71,8 @@ def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) 
         "cores": cpus,
         "repeats": repeats,
         "times_real_time_per_core_by_clock": median(run["times_real_time"] for run in told) / cpus,
-        "times_real_time_per_core_at_work": at_work,
+        "times_real_time_per_core_at_work": median(run["core_times_real_time"] for run in told),
+        "times_real_time_of_processor": of_processor,
         "seconds_per_audio_hour": {
             stage: median(run["stage_seconds"].get(stage, 0.0) for run in told) / hours
             for stage in told[0]["stage_seconds"]
@@ -82,7 +86,8 @@ def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) 
         if alone
         else None,
         "beside": {
-            name: {**peer, "ratio": at_work / peer["times_real_time"]} for name, peer in peers.items()
+            name: {**peer, "ratio": of_processor / peer["times_real_time_of_processor"]}
+            for name, peer in peers.items()
         },
         **course_of(shards[-1]),
     }
@@ -102,7 +107,8 @@ def shards_done(scores: str) -> list[Done]:
         calls = storage.read_parquet(file.uri, ["duration_s"])
         about = json.loads(calls.schema.metadata[METADATA])
         times = (about["ended"], about["began"], about["worker"])
-        shards.append(Done(*times, len(calls), sum(calls["duration_s"].to_pylist()), about["peak_mib"]))
+        audio_s = sum(calls["duration_s"].to_pylist())
+        shards.append(Done(*times, len(calls), audio_s, about["peak_mib"], about["cpu_s"]))
     return sorted(shards)
 
 

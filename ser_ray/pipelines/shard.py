@@ -85,14 +85,15 @@ class ShardScorer:
     def __call__(self, batch: pa.Table, attempt: Attempt) -> dict[str, Any]:
         """Score the one shard of `batch` and say what was done."""
         began, shard = time.time(), batch.to_pylist()[0]
-        watch, self.tally = Stopwatch(), Tally()
+        watch, processor, self.tally = Stopwatch(), time.process_time(), Tally()
         rows = self.rows(shard["calls"], watch, attempt)
         attempt.announce(None)
         with watch.stage("table"):
             table = pa.Table.from_pylist(rows, schema=self.schema)
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024, "worker": self.worker}
-        about |= {"began": began, "ended": time.time(), "drift": self.tally.to_dict()}
+        about |= {"began": began, "ended": time.time(), "cpu_s": time.process_time() - processor}
+        about["drift"] = self.tally.to_dict()
 
         table = table.replace_schema_metadata({METADATA: json.dumps(about)})
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)

@@ -18,7 +18,7 @@ from ser_ray.pipelines.scoring_peers import mfcc_statistics, peers_of
 
 
 def done(began: float, ended: float, worker: str = "a", calls: int = 16, mib: int = 100) -> Done:
-    return Done(1000.0 + ended, 1000.0 + began, worker, calls, 3.0 * calls, mib)
+    return Done(1000.0 + ended, 1000.0 + began, worker, calls, 3.0 * calls, mib, 0.9 * (ended - began))
 
 
 def test_course_tells_calls_a_second_and_memory_of_each_part_of_a_run() -> None:
@@ -47,6 +47,7 @@ def test_shards_of_a_run_tell_who_worked_on_them_and_when(deployment: Any, tmp_p
     assert [shard.ended for shard in shards] == sorted(shard.ended for shard in shards)
     assert all(one.ended <= two.began for one, two in pairwise(shards))
     assert 0 <= waiting_share(shards) < 1
+    assert all(0 < shard.cpu_s for shard in shards)
 
 
 def test_an_archive_grows_to_its_hours_and_holds_one_long_call(tmp_path: Path) -> None:
