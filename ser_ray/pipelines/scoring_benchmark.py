@@ -23,7 +23,7 @@ from ser_ray.pipelines.shard import METADATA
 
 
 class Done(NamedTuple):
-    """A shard as its file tells: when it began and ended (seconds of the epoch), by which worker, and so on."""
+    """A shard as its file tells: from when to when, seconds of the epoch, by which worker, and so on."""
 
     ended: float
     began: float
@@ -49,8 +49,8 @@ def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) 
         audio, and the floor's, which is reading and decoding alone; the largest resident memory of a
         worker, MiB; the share of the workers' time between their first shard and their last that they
         waited for Ray; speed of all workers to that of one, starts left out; for each loop that users
-        would write its calls, times real time, and `ratio`: our speed to its, by processor time; and the course of
-        the last run.
+        would write its calls, times real time, and `ratio`: our speed to its, by processor time; and the
+        course of the last run.
     """
     cpus = connect()
     floors, runs, alone, shards = [], [], [], []
