@@ -42,12 +42,11 @@ def jitter_shimmer(wave: Array, f0: Array, rate: int, hop: int) -> Array:
     beyond = 4 * (int((1 + _AROUND) * rate / voiced.min()) + 2) + hop * (len(f0) + 1)
     samples = np.zeros(max(len(wave), hop * (len(f0) + 1)) + beyond - hop * len(f0))
     samples[: len(wave)] = wave
-    sums, squares = (np.concatenate([[0.0], np.cumsum(part)]) for part in (samples, samples * samples))
-    return _follow(samples, sums, squares, np.where(f0 > 0, rate / np.maximum(f0, 1.0), 0.0), hop)
+    return _follow(samples, np.where(f0 > 0, rate / np.maximum(f0, 1.0), 0.0), hop)
 
 
 @compiled
-def _follow(samples: Row, sums: Row, squares: Row, expected: Row, hop: int) -> Array:
+def _follow(samples: Row, expected: Row, hop: int) -> Array:
     """Values of frames whose periods have the expected length in samples, 0 where unvoiced."""
     found = np.zeros((len(expected), 3), dtype=np.float32)
     last = np.full(2, -1.0)  # the last period that counts, and its change; below 0 where there is none
@@ -63,13 +62,13 @@ def _follow(samples: Row, sums: Row, squares: Row, expected: Row, hop: int) -> A
         else:
             found[k] = found[k - 1]
         if place <= start:
-            place = _measure(samples, sums, squares, place, start + hop, expected[k], last, found[k])
+            place = _measure(samples, place, start + hop, expected[k], last, found[k])
     return found
 
 
 @compiled
 def _measure(
-    samples: Row, sums: Row, squares: Row, place: int, until: int, expected: float, last: Row, found: Array
+    samples: Row, place: int, until: int, expected: float, last: Row, found: Array
 ) -> int:
     """Values of one frame into `found`; where the next period begins."""
     reach = 2 * (int((1 + _AROUND) * expected) + 2)
@@ -77,7 +76,7 @@ def _measure(
     lowest = np.float32(2.0)
     tally = np.zeros(8)
     while place + reach <= until:
-        lag, length, height = _period(samples, sums, squares, place, expected)
+        lag, length, height = _period(samples, place, expected)
         if not lag:
             place += int(np.round(expected))
             continue
@@ -113,34 +112,56 @@ def _count(tally: Row, last: Row, length: float, this: float, following: float) 
 
 
 @compiled
-def _period(samples: Row, sums: Row, squares: Row, place: int, expected: float) -> tuple[int, float, float]:
+def _period(samples: Row, place: int, expected: float) -> tuple[int, float, float]:
     """Lag, refined length and correlation of the highest peak; a lag of 0 where there is none."""
     shortest, longest = int((1 - _AROUND) * expected), int((1 + _AROUND) * expected)
     best, length, height = 0, 0.0, 0.0
     left, middle, highest = 0.0, 0.0, -2.0
+    sums = _sums(samples, place, shortest)
     for lag in range(shortest, longest + 1):
-        right = _correlation(samples, sums, squares, place, lag)
+        right = _correlation(samples, place, lag, sums)
         if lag >= shortest + 2 and middle > left and middle > right and middle > highest:
             curve = left - 2 * middle + right
             shift = 0.5 * (left - right) / curve
             best, length, height = lag - 1, lag - 1 + shift, middle - 0.25 * (left - right) * shift
             highest = middle
         left, middle = middle, right
+        _lengthen(sums, samples, place, lag)
     return best, length, height
 
 
 @compiled
-def _correlation(samples: Row, sums: Row, squares: Row, place: int, lag: int) -> float:
+def _sums(samples: Row, place: int, lag: int) -> Row:
+    """Of `lag` samples and of as many that follow the sums, then those of their squares [4]."""
+    sums = np.zeros(4)
+    for i in range(place, place + lag):
+        sums[0] += samples[i]
+        sums[1] += samples[i + lag]
+        sums[2] += samples[i] * samples[i]
+        sums[3] += samples[i + lag] * samples[i + lag]
+    return sums
+
+
+@compiled
+def _lengthen(sums: Row, samples: Row, place: int, lag: int) -> None:
+    """Make of a lag's sums those of the next: a sample goes over, and two come in."""
+    over, one, two = samples[place + lag], samples[place + 2 * lag], samples[place + 2 * lag + 1]
+    sums[0] += over
+    sums[1] += one + two - over
+    sums[2] += over * over
+    sums[3] += one * one + two * two - over * over
+
+
+@compiled
+def _correlation(samples: Row, place: int, lag: int, sums: Row) -> float:
     """Correlation of `lag` samples with as many that follow."""
-    after, end = place + lag, place + 2 * lag
-    this, next_one = samples[place:after], samples[after:end]
+    this, following = samples[place : place + lag], samples[place + lag : place + 2 * lag]
     product = 0.0
     for i in range(lag):
-        product += this[i] * next_one[i]
-    first, second = sums[after] - sums[place], sums[end] - sums[after]
-    energy = squares[after] - squares[place] - first * first / lag
-    following = squares[end] - squares[after] - second * second / lag
-    found: float = (product - first * second / lag) / np.sqrt(max(energy, 0.0) * max(following, 0.0) + 1e-30)
+        product += this[i] * following[i]
+    first, second, energy, other = sums
+    energy, other = energy - first * first / lag, other - second * second / lag
+    found: float = (product - first * second / lag) / np.sqrt(max(energy, 0.0) * max(other, 0.0) + 1e-30)
     return found
 
 
