@@ -36,17 +36,11 @@ def jitter_shimmer(wave: Array, f0: Array, rate: int, hop: int) -> Array:
     Returns:
         float32 [frames, 3]; zeros where unvoiced.
     """
-    voiced = f0[f0 > 0]
-    if not voiced.size:
-        return np.zeros((len(f0), 3), dtype=np.float32)
-    beyond = 4 * (int((1 + _AROUND) * rate / voiced.min()) + 2) + hop * (len(f0) + 1)
-    samples = np.zeros(max(len(wave), hop * (len(f0) + 1)) + beyond - hop * len(f0))
-    samples[: len(wave)] = wave
-    return _follow(samples, np.where(f0 > 0, rate / np.maximum(f0, 1.0), 0.0), hop)
+    return _follow(wave, np.where(f0 > 0, rate / np.maximum(f0, 1.0), 0.0), hop)
 
 
 @compiled
-def _follow(samples: Row, expected: Row, hop: int) -> Array:
+def _follow(samples: Array, expected: Row, hop: int) -> Array:
     """Values of frames whose periods have the expected length in samples, 0 where unvoiced."""
     found = np.zeros((len(expected), 3), dtype=np.float32)
     last = np.full(2, -1.0)  # the last period that counts, and its change; below 0 where there is none
@@ -68,11 +62,11 @@ def _follow(samples: Row, expected: Row, hop: int) -> Array:
 
 @compiled
 def _measure(
-    samples: Row, place: int, until: int, expected: float, last: Row, found: Array
+    samples: Array, place: int, until: int, expected: float, last: Row, found: Array
 ) -> int:
     """Values of one frame into `found`; where the next period begins."""
     reach = 2 * (int((1 + _AROUND) * expected) + 2)
-    until = max(until, place + reach)
+    until = min(max(until, place + reach), len(samples))
     lowest = np.float32(2.0)
     tally = np.zeros(8)
     while place + reach <= until:
@@ -112,63 +106,45 @@ def _count(tally: Row, last: Row, length: float, this: float, following: float) 
 
 
 @compiled
-def _period(samples: Row, place: int, expected: float) -> tuple[int, float, float]:
+def _period(samples: Array, place: int, expected: float) -> tuple[int, float, float]:
     """Lag, refined length and correlation of the highest peak; a lag of 0 where there is none."""
     shortest, longest = int((1 - _AROUND) * expected), int((1 + _AROUND) * expected)
-    best, length, height = 0, 0.0, 0.0
-    left, middle, highest = 0.0, 0.0, -2.0
-    sums = _sums(samples, place, shortest)
+    alike = _correlations(samples[place : place + 2 * longest + 2], shortest, longest)
+    best, highest = 0, -2.0
+    for k in range(1, len(alike) - 1):
+        if alike[k] > alike[k - 1] and alike[k] > alike[k + 1] and alike[k] > highest:
+            best, highest = k, alike[k]
+    if not best:
+        return 0, 0.0, 0.0
+    left, right, lag = alike[best - 1], alike[best + 1], shortest + best
+    shift = 0.5 * (left - right) / (left - 2 * highest + right)
+    return lag, lag + shift, highest - 0.25 * (left - right) * shift
+
+
+@compiled
+def _correlations(samples: Array, shortest: int, longest: int) -> Row:
+    """Correlation of the samples up to each lag, from the shortest to the longest, with as many that follow."""
+    around = samples.astype(np.float64)
+    shared = np.empty(longest + 1 - shortest)
+    energies = np.empty((2, len(shared)))
+    first, second = around[:shortest].sum(), around[shortest : 2 * shortest].sum()
+    square, following = np.square(around[:shortest]).sum(), np.square(around[shortest : 2 * shortest]).sum()
     for lag in range(shortest, longest + 1):
-        right = _correlation(samples, place, lag, sums)
-        if lag >= shortest + 2 and middle > left and middle > right and middle > highest:
-            curve = left - 2 * middle + right
-            shift = 0.5 * (left - right) / curve
-            best, length, height = lag - 1, lag - 1 + shift, middle - 0.25 * (left - right) * shift
-            highest = middle
-        left, middle = middle, right
-        _lengthen(sums, samples, place, lag)
-    return best, length, height
+        k, later, product = lag - shortest, around[lag:], 0.0
+        for i in range(lag):
+            product += around[i] * later[i]
+        shared[k] = product - first * second / lag
+        energies[0, k], energies[1, k] = square - first * first / lag, following - second * second / lag
+        over, one, two = around[lag], around[2 * lag], around[2 * lag + 1]
+        first, second = first + over, second + one + two - over
+        square, following = square + over * over, following + one * one + two * two - over * over
+    return shared / np.sqrt(np.maximum(energies[0], 0.0) * np.maximum(energies[1], 0.0) + 1e-30)
 
 
 @compiled
-def _sums(samples: Row, place: int, lag: int) -> Row:
-    """Of `lag` samples and of as many that follow the sums, then those of their squares [4]."""
-    sums = np.zeros(4)
-    for i in range(place, place + lag):
-        sums[0] += samples[i]
-        sums[1] += samples[i + lag]
-        sums[2] += samples[i] * samples[i]
-        sums[3] += samples[i + lag] * samples[i + lag]
-    return sums
-
-
-@compiled
-def _lengthen(sums: Row, samples: Row, place: int, lag: int) -> None:
-    """Make of a lag's sums those of the next: a sample goes over, and two come in."""
-    over, one, two = samples[place + lag], samples[place + 2 * lag], samples[place + 2 * lag + 1]
-    sums[0] += over
-    sums[1] += one + two - over
-    sums[2] += over * over
-    sums[3] += one * one + two * two - over * over
-
-
-@compiled
-def _correlation(samples: Row, place: int, lag: int, sums: Row) -> float:
-    """Correlation of `lag` samples with as many that follow."""
-    this, following = samples[place : place + lag], samples[place + lag : place + 2 * lag]
-    product = 0.0
-    for i in range(lag):
-        product += this[i] * following[i]
-    first, second, energy, other = sums
-    energy, other = energy - first * first / lag, other - second * second / lag
-    found: float = (product - first * second / lag) / np.sqrt(max(energy, 0.0) * max(other, 0.0) + 1e-30)
-    return found
-
-
-@compiled
-def _range(samples: Row, place: int, lag: int) -> float:
+def _range(samples: Array, place: int, lag: int) -> float:
     """Highest less lowest sample of a period, its first and last left out."""
     highest = lowest = samples[place + 1]
     for i in range(place + 2, place + lag - 1):
         highest, lowest = max(highest, samples[i]), min(lowest, samples[i])
-    return float(highest - lowest)
+    return float(np.float64(highest) - np.float64(lowest))
