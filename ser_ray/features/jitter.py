@@ -25,7 +25,7 @@ def jitter_shimmer(wave: Array, f0: Array, rate: int, hop: int) -> Array:
 
     As in openSMILE's configuration, a period counts only if its correlation is higher than the lowest of
     the frame so far in single precision. So of the first period of a frame rounding decides. A frame in
-    which none counts repeats the last values of its stretch.
+    which none counts repeats the last values of its stretch. Periods that reach beyond the wave do not count.
 
     Args:
         wave: [samples].
@@ -61,9 +61,7 @@ def _follow(samples: Array, expected: Row, hop: int) -> Array:
 
 
 @compiled
-def _measure(
-    samples: Array, place: int, until: int, expected: float, last: Row, found: Array
-) -> int:
+def _measure(samples: Array, place: int, until: int, expected: float, last: Row, found: Array) -> int:
     """Values of one frame into `found`; where the next period begins."""
     reach = 2 * (int((1 + _AROUND) * expected) + 2)
     until = min(max(until, place + reach), len(samples))
@@ -123,7 +121,7 @@ def _period(samples: Array, place: int, expected: float) -> tuple[int, float, fl
 
 @compiled
 def _correlations(samples: Array, shortest: int, longest: int) -> Row:
-    """Correlation of the samples up to each lag, from the shortest to the longest, with as many that follow."""
+    """Correlation of the first samples with as many that follow, for each lag [longest - shortest + 1]."""
     around = samples.astype(np.float64)
     shared = np.empty(longest + 1 - shortest)
     energies = np.empty((2, len(shared)))
@@ -138,7 +136,8 @@ def _correlations(samples: Array, shortest: int, longest: int) -> Row:
         over, one, two = around[lag], around[2 * lag], around[2 * lag + 1]
         first, second = first + over, second + one + two - over
         square, following = square + over * over, following + one * one + two * two - over * over
-    return shared / np.sqrt(np.maximum(energies[0], 0.0) * np.maximum(energies[1], 0.0) + 1e-30)
+    found: Row = shared / np.sqrt(np.maximum(energies[0], 0.0) * np.maximum(energies[1], 0.0) + 1e-30)
+    return found
 
 
 @compiled

@@ -27,7 +27,7 @@ def line_spectra(frames: Array) -> Array:
         Radians, ascending, float32 [frames, 8].
     """
     roots = _roots(np.ascontiguousarray(frames))
-    return np.arccos(np.clip(roots, -1.0, 1.0)).astype(np.float32)
+    return np.asarray(np.arccos(np.clip(roots, -1.0, 1.0)), dtype=np.float32)
 
 
 @compiled

@@ -77,7 +77,7 @@ def delta(columns: Array, reach: int = 2) -> Array:
     Ends are repeated, as in HTK and `torchaudio.functional.compute_deltas`.
     """
     frames = len(columns)
-    padded = np.pad(columns, ((reach, reach), (0, 0)), mode="edge")
+    padded = columns[np.clip(np.arange(-reach, frames + reach), 0, frames - 1)]
     slope = np.zeros_like(columns)
     for step in range(1, reach + 1):
         ahead, behind = padded[reach + step :][:frames], padded[reach - step :][:frames]

@@ -138,7 +138,7 @@ def _sum_harmonics(spectra: Array, shifts: Indices, shares: Array) -> Array:
 
 @compiled
 def _peaks(summed: Array) -> tuple[Indices, Row]:
-    """The last peaks that are higher than all before, latest first [CANDIDATES, lanes], and the means [lanes].
+    """Last peaks that are higher than all before, latest first [CANDIDATES, lanes], and means [lanes].
 
     Args:
         summed: [points, lanes]. Where a lane has fewer peaks, 0 stands for them.
@@ -147,9 +147,9 @@ def _peaks(summed: Array) -> tuple[Indices, Row]:
     total = (summed[0] + summed[-1]).astype(np.float64)
     for k in range(1, len(summed) - 1):
         for lane in range(_LANES):  # without branches, for the lanes to go together
-            height, at = summed[k, lane], np.int32(k)
+            left, height, right = summed[k - 1, lane], summed[k, lane], summed[k + 1, lane]
+            higher, at = (height > highest[lane]) & (height > left) & (height > right), np.int32(k)
             total[lane] += height
-            higher = (height > highest[lane]) & (height > summed[k - 1, lane]) & (height > summed[k + 1, lane])
             highest[lane] = height if higher else highest[lane]
             for slot in range(CANDIDATES):
                 before = peaks[slot, lane]
