@@ -58,13 +58,16 @@ class Is10(Feature):
     has left; pitch, line spectra and loudness are the same. The first call in a new environment compiles
     for some seconds.
 
+    It runs on the CPU: following periods, picking peaks and sorting short contours are loops that no GPU
+    would shorten, and the transforms that it would are a quarter of the time.
+
     Attributes:
         level: `functionals`, one vector; `lld`, the 38 smoothed descriptors [frames, 38]; or `lld_deltas`,
             their deltas beside them [frames, 76].
     """
 
     name: ClassVar[str] = "is10"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     rate: int = parameter(own=lambda f: BANDS[f.band].rate, low=8000, high=48_000)
     level: str = parameter("functionals", choices=("functionals", "lld", "lld_deltas"))
@@ -116,9 +119,12 @@ def delta_name(descriptor: str) -> str:
 
 def sixteen_bit(wave: Array, rate: int) -> Array:
     """The wave in steps of 1 / 32767, cut off towards zero and clipped; at least 0.1 s."""
-    filled = np.pad(wave, (0, max(0, round(SHORTEST_S * rate) - len(wave))))
-    steps = np.trunc(np.clip(filled, -1.0, 32767 / 32768) * np.float32(32768))
-    return np.asarray(steps / np.float32(32767), dtype=np.float32)
+    steps = np.zeros(max(len(wave), round(SHORTEST_S * rate)), dtype=np.float32)
+    np.clip(wave, -1.0, 32767 / 32768, out=steps[: len(wave)])
+    steps *= np.float32(32768)
+    np.trunc(steps, out=steps)
+    steps /= np.float32(32767)
+    return steps
 
 
 def summarise(columns: Array, onsets: int) -> Array:

@@ -8,19 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, rfft
-from scipy.signal import lfilter
 
+from ser_ray.features.compiled import compiled
 from ser_ray.features.feature import Array
 from ser_ray.features.frames import Frames, overlapping
 from ser_ray.features.jitter import jitter_shimmer
 from ser_ray.features.line_spectrum import line_spectra
 from ser_ray.features.mel import mel_edges
 from ser_ray.features.mfcc import cosines, delta
-from ser_ray.features.spectrum import power_of_two, split
+from ser_ray.features.spectrum import emphasise, power_of_two, split
 from ser_ray.features.subharmonic import octave_scale, strongest_pitch
 
 WINDOW_S, PITCH_WINDOW_S, HOP_S = 0.025, 0.060, 0.010
-PREEMPHASIS = np.float32(0.97)
+PREEMPHASIS = 0.97
 CEPSTRA, MEL_BANDS, LIFTER, LOG_BANDS = 15, 26, 22, 8
 LOWEST_HZ, HIGHEST_HZ, HIGHEST_LOG_HZ = 20.0, 8000.0, 6500.0  # of the mel bands
 PREDICTED_HZ = 11_000  # rate of the samples that linear prediction sees
@@ -86,10 +86,10 @@ def _spectral(waves: list[Array], rate: int, low: float, high: float) -> list[Ar
     window, hop = round(WINDOW_S * rate), round(HOP_S * rate)
     n_fft, taper = power_of_two(window), np.hamming(window).astype(np.float32)
     starts = [wave[: len(wave) - window + 1 : hop] for wave in waves]
-    emphasised = [np.append(wave[:1], wave[1:] - PREEMPHASIS * wave[:-1]) for wave in waves]
+    emphasised = [emphasise(wave, PREEMPHASIS) for wave in waves]
     frames = Frames([overlapping(wave, window, hop) for wave in emphasised])
     first = np.concatenate(starts)
-    edges = (1 - PREEMPHASIS) * taper[0] * first
+    edges = (1 - np.float32(PREEMPHASIS)) * taper[0] * first
     matrices = _matrices(rate, n_fft, low, high)
     rows = []
     for k, block in enumerate(frames.blocks(taper, n_fft)):
@@ -103,10 +103,9 @@ def _spectral(waves: list[Array], rate: int, low: float, high: float) -> list[Ar
 
 def _describe(spectra: npt.NDArray[np.complex64], n_fft: int, rate: int, *matrices: Array) -> Array:
     """MFCC, log mel bands and line spectral frequencies of spectra [frames, bins]."""
-    filters, liftered, log_filters = matrices
-    power = _power(spectra)
-    cepstra = np.log(np.maximum(power @ filters, _FLOOR)) @ liftered
-    bands = np.log(np.maximum(power @ log_filters, _LOG_FLOOR))
+    filters, floors, liftered = matrices
+    levels = np.log(np.maximum(_power(spectra) @ filters, floors))
+    cepstra, bands = levels[:, :MEL_BANDS] @ liftered, levels[:, MEL_BANDS:]
     return np.column_stack([cepstra, bands, line_spectra(_resampled(spectra, n_fft, rate))])
 
 
@@ -139,8 +138,14 @@ def _pitches(waves: list[Array], rate: int) -> list[Array]:
     return split(np.concatenate(found)[: len(frames)], frames.counts)
 
 
+@compiled
 def _power(spectra: npt.NDArray[np.complex64]) -> Array:
-    return np.asarray(np.square(spectra.real) + np.square(spectra.imag))
+    """Squared magnitudes."""
+    found = np.empty(spectra.shape, dtype=np.float32)
+    power, bins = found.ravel(), spectra.ravel()
+    for k in range(len(bins)):
+        power[k] = bins[k].real * bins[k].real + bins[k].imag * bins[k].imag
+    return found
 
 
 def _pitch_contours(wave: Array, pitch: Array, rate: int) -> Array:
@@ -175,15 +180,15 @@ def smooth_f0(f0: Array) -> Array:
     return smoothed
 
 
+@compiled
 def envelope(f0: Array) -> Array:
     """F0 [frames] as a running average, 3/4 of it old, held where unvoiced; 0 before the first voice."""
-    voiced = np.flatnonzero(f0)
-    if not voiced.size:
-        return f0.copy()
-    pitch = f0[voiced].astype(np.float64)
-    decayed, _ = lfilter([0.25], [1.0, -0.75], pitch, zi=[0.75 * pitch[0]])
-    latest = np.searchsorted(voiced, np.arange(len(f0)), side="right")
-    return np.concatenate([[0.0], decayed])[latest].astype(np.float32)
+    found, level = np.empty_like(f0), 0.0
+    for k in range(len(f0)):
+        if f0[k] > 0.0:
+            level = 0.75 * level + 0.25 * f0[k] if level > 0.0 else 1.0 * f0[k]
+        found[k] = level
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -196,15 +201,16 @@ def _gauss(window: int) -> Array:
 
 @lru_cache(maxsize=8)
 def _matrices(rate: int, n_fft: int, low: float, high: float) -> tuple[Array, Array, Array]:
-    """Mel filters [bins, 26], liftered cosines [26, 15], and the filters of the log mel bands [bins, 8]."""
+    """Filters of mel and log mel bands [bins, 26 + 8], floors of their powers, liftered cosines [26, 15]."""
     lifter = 1 + LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / LIFTER)
     liftered = cosines(MEL_BANDS, CEPSTRA) * lifter
     liftered[:, 0] *= np.sqrt(2)
-    filters, log_filters = (
+    filters = [
         _mel_filters(rate, n_fft, bands, max(LOWEST_HZ, low), min(highest, high))
         for bands, highest in ((MEL_BANDS, HIGHEST_HZ), (LOG_BANDS, HIGHEST_LOG_HZ))
-    )
-    return filters, liftered.astype(np.float32), log_filters
+    ]
+    floors = np.repeat([_FLOOR, _LOG_FLOOR], [MEL_BANDS, LOG_BANDS])
+    return np.concatenate(filters, axis=1), floors, liftered.astype(np.float32)
 
 
 def _mel_filters(rate: int, n_fft: int, bands: int, low: float, high: float) -> Array:

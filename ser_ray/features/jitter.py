@@ -25,7 +25,7 @@ def jitter_shimmer(wave: Array, f0: Array, rate: int, hop: int) -> Array:
 
     As in openSMILE's configuration, a period counts only if its correlation is higher than the lowest of
     the frame so far in single precision. So of the first period of a frame rounding decides. A frame in
-    which none counts repeats the last values of its stretch.
+    which none counts repeats the last values of its stretch. Periods that reach beyond the wave do not count.
 
     Args:
         wave: [samples].
@@ -36,18 +36,11 @@ def jitter_shimmer(wave: Array, f0: Array, rate: int, hop: int) -> Array:
     Returns:
         float32 [frames, 3]; zeros where unvoiced.
     """
-    voiced = f0[f0 > 0]
-    if not voiced.size:
-        return np.zeros((len(f0), 3), dtype=np.float32)
-    beyond = 4 * (int((1 + _AROUND) * rate / voiced.min()) + 2) + hop * (len(f0) + 1)
-    samples = np.zeros(max(len(wave), hop * (len(f0) + 1)) + beyond - hop * len(f0))
-    samples[: len(wave)] = wave
-    sums, squares = (np.concatenate([[0.0], np.cumsum(part)]) for part in (samples, samples * samples))
-    return _follow(samples, sums, squares, np.where(f0 > 0, rate / np.maximum(f0, 1.0), 0.0), hop)
+    return _follow(wave, np.where(f0 > 0, rate / np.maximum(f0, 1.0), 0.0), hop)
 
 
 @compiled
-def _follow(samples: Row, sums: Row, squares: Row, expected: Row, hop: int) -> Array:
+def _follow(samples: Array, expected: Row, hop: int) -> Array:
     """Values of frames whose periods have the expected length in samples, 0 where unvoiced."""
     found = np.zeros((len(expected), 3), dtype=np.float32)
     last = np.full(2, -1.0)  # the last period that counts, and its change; below 0 where there is none
@@ -63,21 +56,19 @@ def _follow(samples: Row, sums: Row, squares: Row, expected: Row, hop: int) -> A
         else:
             found[k] = found[k - 1]
         if place <= start:
-            place = _measure(samples, sums, squares, place, start + hop, expected[k], last, found[k])
+            place = _measure(samples, place, start + hop, expected[k], last, found[k])
     return found
 
 
 @compiled
-def _measure(
-    samples: Row, sums: Row, squares: Row, place: int, until: int, expected: float, last: Row, found: Array
-) -> int:
+def _measure(samples: Array, place: int, until: int, expected: float, last: Row, found: Array) -> int:
     """Values of one frame into `found`; where the next period begins."""
     reach = 2 * (int((1 + _AROUND) * expected) + 2)
-    until = max(until, place + reach)
+    until = min(max(until, place + reach), len(samples))
     lowest = np.float32(2.0)
     tally = np.zeros(8)
     while place + reach <= until:
-        lag, length, height = _period(samples, sums, squares, place, expected)
+        lag, length, height = _period(samples, place, expected)
         if not lag:
             place += int(np.round(expected))
             continue
@@ -113,41 +104,46 @@ def _count(tally: Row, last: Row, length: float, this: float, following: float) 
 
 
 @compiled
-def _period(samples: Row, sums: Row, squares: Row, place: int, expected: float) -> tuple[int, float, float]:
+def _period(samples: Array, place: int, expected: float) -> tuple[int, float, float]:
     """Lag, refined length and correlation of the highest peak; a lag of 0 where there is none."""
     shortest, longest = int((1 - _AROUND) * expected), int((1 + _AROUND) * expected)
-    best, length, height = 0, 0.0, 0.0
-    left, middle, highest = 0.0, 0.0, -2.0
-    for lag in range(shortest, longest + 1):
-        right = _correlation(samples, sums, squares, place, lag)
-        if lag >= shortest + 2 and middle > left and middle > right and middle > highest:
-            curve = left - 2 * middle + right
-            shift = 0.5 * (left - right) / curve
-            best, length, height = lag - 1, lag - 1 + shift, middle - 0.25 * (left - right) * shift
-            highest = middle
-        left, middle = middle, right
-    return best, length, height
+    alike = _correlations(samples[place : place + 2 * longest + 2], shortest, longest)
+    best, highest = 0, -2.0
+    for k in range(1, len(alike) - 1):
+        if alike[k] > alike[k - 1] and alike[k] > alike[k + 1] and alike[k] > highest:
+            best, highest = k, alike[k]
+    if not best:
+        return 0, 0.0, 0.0
+    left, right, lag = alike[best - 1], alike[best + 1], shortest + best
+    shift = 0.5 * (left - right) / (left - 2 * highest + right)
+    return lag, lag + shift, highest - 0.25 * (left - right) * shift
 
 
 @compiled
-def _correlation(samples: Row, sums: Row, squares: Row, place: int, lag: int) -> float:
-    """Correlation of `lag` samples with as many that follow."""
-    after, end = place + lag, place + 2 * lag
-    this, next_one = samples[place:after], samples[after:end]
-    product = 0.0
-    for i in range(lag):
-        product += this[i] * next_one[i]
-    first, second = sums[after] - sums[place], sums[end] - sums[after]
-    energy = squares[after] - squares[place] - first * first / lag
-    following = squares[end] - squares[after] - second * second / lag
-    found: float = (product - first * second / lag) / np.sqrt(max(energy, 0.0) * max(following, 0.0) + 1e-30)
+def _correlations(samples: Array, shortest: int, longest: int) -> Row:
+    """Correlation of the first samples with as many that follow, for each lag [longest - shortest + 1]."""
+    around = samples.astype(np.float64)
+    shared = np.empty(longest + 1 - shortest)
+    energies = np.empty((2, len(shared)))
+    first, second = around[:shortest].sum(), around[shortest : 2 * shortest].sum()
+    square, following = np.square(around[:shortest]).sum(), np.square(around[shortest : 2 * shortest]).sum()
+    for lag in range(shortest, longest + 1):
+        k, later, product = lag - shortest, around[lag:], 0.0
+        for i in range(lag):
+            product += around[i] * later[i]
+        shared[k] = product - first * second / lag
+        energies[0, k], energies[1, k] = square - first * first / lag, following - second * second / lag
+        over, one, two = around[lag], around[2 * lag], around[2 * lag + 1]
+        first, second = first + over, second + one + two - over
+        square, following = square + over * over, following + one * one + two * two - over * over
+    found: Row = shared / np.sqrt(np.maximum(energies[0], 0.0) * np.maximum(energies[1], 0.0) + 1e-30)
     return found
 
 
 @compiled
-def _range(samples: Row, place: int, lag: int) -> float:
+def _range(samples: Array, place: int, lag: int) -> float:
     """Highest less lowest sample of a period, its first and last left out."""
     highest = lowest = samples[place + 1]
     for i in range(place + 2, place + lag - 1):
         highest, lowest = max(highest, samples[i]), min(lowest, samples[i])
-    return float(highest - lowest)
+    return float(np.float64(highest) - np.float64(lowest))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +14,6 @@ _STEPS = 60  # of Newton's method, which from the right of all roots never overs
 Row = npt.NDArray[np.float64]
 
 
-@compiled
 def line_spectra(frames: Array) -> Array:
     """The line spectral frequencies of the prediction from 8 samples, by autocorrelation.
 
@@ -29,7 +26,14 @@ def line_spectra(frames: Array) -> Array:
     Returns:
         Radians, ascending, float32 [frames, 8].
     """
-    found = np.empty((len(frames), ORDER), dtype=np.float32)
+    roots = _roots(np.ascontiguousarray(frames))
+    return np.asarray(np.arccos(np.clip(roots, -1.0, 1.0)), dtype=np.float32)
+
+
+@compiled
+def _roots(frames: Array) -> Row:
+    """Cosines of the line spectral frequencies [frames, 8]."""
+    found = np.empty((len(frames), ORDER))
     of_sum, of_difference = np.ones(5), np.ones(5)
     for k in range(len(frames)):
         predictor = _predictor(_autocorrelation(frames[k]))
@@ -37,9 +41,7 @@ def line_spectra(frames: Array) -> Array:
         for i in range(4):
             of_sum[i + 1] = predictor[i + 1] + mirror[i] - of_sum[i]
             of_difference[i + 1] = predictor[i + 1] - mirror[i] + of_difference[i]
-        even, odd = _angles(of_sum), _angles(of_difference)
-        for i in range(4):
-            found[k, 2 * i], found[k, 2 * i + 1] = even[i], odd[i]
+        found[k, 0::2], found[k, 1::2] = _cosines(of_sum), _cosines(of_difference)
     return found
 
 
@@ -77,8 +79,8 @@ def _predictor(correlation: Row) -> Row:
 
 
 @compiled
-def _angles(half: Row) -> tuple[float, float, float, float]:
-    """Angles of the four roots on the upper half circle, ascending, of a symmetric polynomial [5].
+def _cosines(half: Row) -> tuple[float, float, float, float]:
+    """Cosines of the four roots on the upper half circle, descending, of a symmetric polynomial [5].
 
     As a polynomial of the fourth degree in the cosine it has four real roots. From 1 downwards Newton's
     method finds two of them; two are left for the square root.
@@ -105,9 +107,4 @@ def _angles(half: Row) -> tuple[float, float, float, float]:
     middle = -(second + q2) / 2
     product = (second + q2) * second + q1
     apart = np.sqrt(max(middle * middle - product, 0.0))
-    return _angle(first), _angle(second), _angle(middle + apart), _angle(middle - apart)
-
-
-@compiled
-def _angle(cosine: float) -> float:
-    return math.acos(min(max(cosine, -1.0), 1.0))
+    return first, second, middle + apart, middle - apart

@@ -78,6 +78,7 @@ def delta(columns: Array, reach: int = 2) -> Array:
     """
     frames = len(columns)
     padded = columns.take(np.arange(-reach, frames + reach), axis=0, mode="clip")
+
     slope = np.zeros_like(columns)
     for step in range(1, reach + 1):
         ahead, behind = padded[reach + step :][:frames], padded[reach - step :][:frames]

@@ -153,7 +153,9 @@ def emphasise(wave: Array, coefficient: float) -> Array:
     """The wave through a first-order high-pass, 1 - coefficient / z; 0 leaves it alone."""
     if not coefficient:
         return wave
-    return np.append(wave[:1], wave[1:] - np.float32(coefficient) * wave[:-1])
+    emphasised = wave.copy()
+    emphasised[1:] -= np.float32(coefficient) * wave[:-1]
+    return emphasised
 
 
 @lru_cache(maxsize=32)

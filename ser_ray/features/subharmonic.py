@@ -15,9 +15,10 @@ LOWEST_HZ, HIGHEST_HZ = 52.0, 620.0
 HARMONICS, COMPRESSION = 15, 0.85  # each harmonic weighs 0.85 of the one below
 SCALE_HZ = 25.0  # where the octave scale begins
 CANDIDATES = 3
-_LANES = 16  # frames that are worked on side by side
+_LANES = 64  # frames that are worked on side by side
 
-Indices = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.integer]
+Row = npt.NDArray[np.float64]
 
 
 class OctaveScale(NamedTuple):
@@ -95,7 +96,7 @@ def strongest_pitch(magnitudes: Array, scale: OctaveScale) -> Array:
         part = magnitudes[first : first + _LANES]
         lanes[:, : len(part)] = part.T
         summed = _sum_harmonics(_resample(lanes, *scale[:4]), scale.shifts, scale.shares)
-        _pick(summed, scale.octave, found[first : first + _LANES])
+        _pick(summed, *_peaks(summed), scale.octave, found[first : first + _LANES])
     return found
 
 
@@ -105,9 +106,10 @@ def _resample(spectra: Array, curve: Array, links: Array, below: Indices, weight
     bins = len(spectra)
     bend = np.zeros((bins, _LANES), dtype=np.float32)
     for k in range(1, bins - 1):
+        right, own, left, link = curve[k, 0], curve[k, 1], curve[k, 2], links[k, 0]
         for lane in range(_LANES):
-            own = curve[k, 0] * spectra[k + 1, lane] + curve[k, 1] * spectra[k, lane]
-            bend[k, lane] = own + curve[k, 2] * spectra[k - 1, lane] - links[k, 0] * bend[k - 1, lane]
+            curved = right * spectra[k + 1, lane] + own * spectra[k, lane] + left * spectra[k - 1, lane]
+            bend[k, lane] = curved - link * bend[k - 1, lane]
     for k in range(bins - 2, 0, -1):
         for lane in range(_LANES):
             bend[k, lane] -= links[k, 1] * bend[k + 1, lane]
@@ -135,26 +137,37 @@ def _sum_harmonics(spectra: Array, shifts: Indices, shares: Array) -> Array:
 
 
 @compiled
-def _pick(summed: Array, octave: float, found: Array) -> None:
+def _peaks(summed: Array) -> tuple[Indices, Row]:
+    """Last peaks that are higher than all before, latest first [CANDIDATES, lanes], and means [lanes].
+
+    Args:
+        summed: [points, lanes]. Where a lane has fewer peaks, 0 stands for them.
+    """
+    peaks, highest = np.zeros((CANDIDATES, _LANES), dtype=np.int32), np.zeros(_LANES, dtype=np.float32)
+    total = (summed[0] + summed[-1]).astype(np.float64)
+    for k in range(1, len(summed) - 1):
+        for lane in range(_LANES):  # without branches, for the lanes to go together
+            left, height, right = summed[k - 1, lane], summed[k, lane], summed[k + 1, lane]
+            higher, at = (height > highest[lane]) & (height > left) & (height > right), np.int32(k)
+            total[lane] += height
+            highest[lane] = height if higher else highest[lane]
+            for slot in range(CANDIDATES):
+                before = peaks[slot, lane]
+                peaks[slot, lane] = at if higher else before
+                at = before
+    return peaks, total / len(summed)
+
+
+@compiled
+def _pick(summed: Array, peaks: Indices, means: Row, octave: float, found: Array) -> None:
     """Pitch and voicing of each lane of [points, lanes] into [lanes, 2]."""
-    last = len(summed) - 1
     for lane in range(len(found)):
-        peaks = np.zeros(CANDIDATES, dtype=np.int64)
-        highest, total = np.float32(0.0), np.float64(summed[0, lane] + summed[last, lane])
-        for k in range(1, last):
-            height = summed[k, lane]
-            total += height
-            if height > highest and height > summed[k - 1, lane] and height > summed[k + 1, lane]:
-                highest = height
-                for slot in range(CANDIDATES - 1, 0, -1):
-                    peaks[slot] = peaks[slot - 1]
-                peaks[0] = k
         best = 0.0
-        for peak in peaks:
+        for peak in peaks[:, lane]:
             left, height, right = summed[peak - 1, lane], summed[peak, lane], summed[peak + 1, lane]
             if peak:
                 shift = 0.5 * (left - right) / (left - 2 * height + right)
                 hz, top = SCALE_HZ * 2.0 ** ((peak + shift) / octave), height - 0.25 * (left - right) * shift
                 if LOWEST_HZ <= hz <= HIGHEST_HZ and top > best:
                     best = top
-                    found[lane, 0], found[lane, 1] = hz, max(0.0, 1.0 - total / len(summed) / top)
+                    found[lane, 0], found[lane, 1] = hz, max(0.0, 1.0 - means[lane] / top)

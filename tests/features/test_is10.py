@@ -180,11 +180,10 @@ def test_levels_have_one_row_for_each_60_ms():
 def test_the_telephone_variant_keeps_mel_bands_within_the_line():
     feature = features.get("is10").with_band("telephone")
     assert (feature.rate, feature.band) == (8000, "telephone")
-    filters, _, log_filters = is10_contours._matrices(8000, 256, 300.0, 3400.0)
+    filters, _, _ = is10_contours._matrices(8000, 256, 300.0, 3400.0)
     hz = np.arange(129) * 8000 / 256
-    for matrix in (filters, log_filters):
-        assert matrix.any(axis=0).all()
-        assert not matrix[(hz < 300) | (hz > 3400)].any()
+    assert filters.any(axis=0).all()
+    assert not filters[(hz < 300) | (hz > 3400)].any()
     wave = spoken(8000)
     np.testing.assert_array_equal(
         feature(wave)[FIRST_OF_PITCH:], features.get("is10(rate=8000)")(wave)[FIRST_OF_PITCH:]

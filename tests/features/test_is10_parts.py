@@ -8,7 +8,7 @@ from scipy.linalg import solve_toeplitz
 from ser_ray.features.functionals import functionals
 from ser_ray.features.jitter import jitter_shimmer
 from ser_ray.features.line_spectrum import line_spectra
-from ser_ray.features.subharmonic import _resample, octave_scale, strongest_pitch
+from ser_ray.features.subharmonic import _LANES, _resample, octave_scale, strongest_pitch
 
 
 def pulses(periods, heights) -> np.ndarray:
@@ -70,7 +70,7 @@ def test_line_spectra_of_silence_are_evenly_spaced():
 
 def test_the_octave_scale_is_a_natural_spline_over_the_logarithm_of_frequency():
     scale = octave_scale(16000, 1024)
-    spectra = np.abs(np.random.default_rng(1).normal(size=(513, 16))).astype(np.float32)
+    spectra = np.abs(np.random.default_rng(1).normal(size=(513, _LANES))).astype(np.float32)
     places = np.log2(np.maximum(np.arange(513), 0.5) * 15.625)
     expected = CubicSpline(places, spectra, bc_type="natural")(np.linspace(np.log2(25), np.log2(8000), 513))
     np.testing.assert_allclose(_resample(spectra, *scale[:4]), expected, atol=1e-4)
