@@ -57,6 +57,9 @@ class LoadedForest:
 
     Args:
         fitted: of at least one tree.
+
+    Raises:
+        BadModel: a branch or a column lies where the compiled walk must not go.
     """
 
     def __init__(self, fitted: RandomForestClassifier) -> None:
@@ -69,6 +72,10 @@ class LoadedForest:
         shifted = [np.stack(pair, axis=1) + root for pair, root in zip(branches, self.roots, strict=True)]
         self.branches = np.concatenate(shifted).astype(np.int32)
         self.shares = np.concatenate([tree.value[:, 0] for tree in trees])
+        inner = np.flatnonzero(self.columns >= 0)
+        onwards = (self.branches[inner] > inner[:, None]) & (self.branches[inner] < len(self.columns))
+        if not (onwards.all() and (self.columns < fitted.n_features_in_).all()):
+            raise BadModel("a tree of the forest branches to nowhere. Train the model again.")
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> LoadedForest:
         """Another forest of the same settings, grown on X [rows, columns] and classes y [rows]."""
@@ -79,6 +86,8 @@ class LoadedForest:
         from ser_ray.models.trees import sum_leaves  # here, because numba takes its time to import
 
         X = np.ascontiguousarray(X, np.float32)  # as scikit-learn compares
+        if X.shape[1] != self.fitted.n_features_in_:
+            raise ValueError(f"{X.shape[1]} columns, and the forest knows {self.fitted.n_features_in_}")
         total = sum_leaves(X, self.roots, self.columns, self.thresholds, self.branches, self.shares)
         return np.asarray(total / len(self.roots))
 

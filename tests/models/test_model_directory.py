@@ -178,6 +178,18 @@ def test_another_estimator_than_a_forest_is_refused(forest):
     assert "holds a LogisticRegression, not a random forest" in refusal(forest)
 
 
+@pytest.mark.parametrize(("part", "value"), [("left_child", 10**6), ("right_child", 0), ("feature", 10**6)])
+def test_a_forest_whose_branches_lead_nowhere_or_in_a_circle_is_refused(forest, part, value):
+    file = forest / "forest.skops"
+    trees = skops.io.load(file, trusted=["sklearn.tree._tree.Tree"])
+    tree = next(each.tree_ for each in trees.estimators_ if each.tree_.node_count > 1)
+    state = tree.__getstate__()
+    state["nodes"][part][0] = value
+    tree.__setstate__(state)
+    skops.io.dump(trees, file)
+    assert "branches to nowhere" in refusal(forest)
+
+
 def test_a_pickled_table_of_predictions_is_refused_unread(forest, proof):
     (forest / "oof.parquet").write_bytes(pickle.dumps(Payload(str(proof))))
     assert "corrupt" in refusal(forest)
