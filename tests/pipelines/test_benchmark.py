@@ -47,7 +47,7 @@ def test_shards_of_a_run_tell_who_worked_on_them_and_when(deployment: Any, tmp_p
     assert [shard.ended for shard in shards] == sorted(shard.ended for shard in shards)
     assert all(one.ended <= two.began for one, two in pairwise(shards))
     assert 0 <= waiting_share(shards) < 1
-    assert all(0 < shard.cpu_s for shard in shards)
+    assert all(shard.cpu_s > 0 for shard in shards)
 
 
 def test_an_archive_grows_to_its_hours_and_holds_one_long_call(tmp_path: Path) -> None:
