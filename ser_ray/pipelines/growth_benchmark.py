@@ -30,10 +30,10 @@ def benchmark_growth(
         repeats: of each size.
 
     Returns:
-        For each size calls and audio hours; seconds of a worker for an hour of audio,
-        by the clock and of the processor; largest resident
-        memory, MiB; seconds from the end of the last shard but one to the end of all, and seconds of the
-        longest shard, which no tail should exceed; and the seconds and memory as ratios to the first size's.
+        For each size calls and audio hours; seconds of a worker for an hour of audio, by the clock and of
+        the processor; largest resident memory, MiB; seconds from the end of the last shard but one to the
+        end of all, and seconds of the longest shard, which no tail should exceed; and seconds and memory as
+        ratios to the first size's.
     """
     paths = [storage.local_path(uri) for uri in list_calls(archive)[0]["uri"].to_pylist()]
     sizes = [(float(size), 0.0) for size in hours.split(",")]

@@ -1,4 +1,4 @@
-"""Speed of scoring, by stage: beside the floor, what users would write, and itself on one worker."""
+"""Speed of scoring, by stage: beside the floor, loops that users would write, and itself on one worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ser_ray.pipelines.shard import METADATA
 
 
 class Done(NamedTuple):
-    """A shard as its file tells: from when to when, seconds of the epoch, by which worker, and so on."""
+    """A shard as its file tells: by whom it was scored, when (seconds of the epoch), and at what cost."""
 
     ended: float
     began: float
@@ -44,13 +44,12 @@ def benchmark_score(archive: str, ensemble: str, repeats: int, peer_calls: int) 
         peer_calls: evenly spaced calls that the loops of `scoring_peers` are given; they are slow.
 
     Returns:
-        Times real time by the clock, by the workers' own time, and by their processor time, which is hardly
-        longer where other work shares the cores; seconds of each stage for an hour of
-        audio, and the floor's, which is reading and decoding alone; the largest resident memory of a
-        worker, MiB; the share of the workers' time between their first shard and their last that they
-        waited for Ray; speed of all workers to that of one, starts left out; for each loop that users
-        would write its calls, times real time, and `ratio`: our speed to its, by processor time; and the
-        course of the last run.
+        Times real time by the clock, by the workers' own time, and by their processor time, which other
+        work on the same cores hardly lengthens; seconds of each stage for an hour of audio, and the floor's,
+        which is reading and decoding alone; the largest resident memory of a worker, MiB; the share of the
+        workers' time between their first shard and their last that they waited for Ray; speed of all
+        workers to that of one, starts left out; for each loop that users would write its calls, times real
+        time, and `ratio`: our speed to its, by processor time; and the course of the last run.
     """
     cpus = connect()
     floors, runs, alone, shards = [], [], [], []
