@@ -8,6 +8,7 @@ therefore needs the memory of some seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from ser_ray.pipelines.attempts import Attempt
 
 STRETCH_S = 16.0
 BAND_SAMPLE_S = 12.0  # speech that is enough to tell a call's band
+FETCHED_AT_ONCE = 8  # recordings; a bucket takes its time for each
 FFMPEG_SHARE = 0.9  # of a call's time, so that ffmpeg is ended before the whole process would be
 
 
@@ -110,6 +112,7 @@ class OpenCall:
         self,
         number: int,
         uri: str,
+        fetch: Callable[[], Path],
         names: Sequence[str],
         opened: ExitStack,
         rules: SegmentRules,
@@ -127,7 +130,7 @@ class OpenCall:
         self._reader: AudioReader | None = None
         with self._failing():
             with attempt.step(uri, "read"):
-                path = opened.enter_context(_fetched(uri))
+                path = fetch()
             self.stage = "decode"
             with attempt.step(uri, "decode"):
                 self._open(path, names, opened, rules)
@@ -212,9 +215,12 @@ def listen(
     Returns:
         The calls, each ended or failed, in the order of `uris`.
     """
-    with ExitStack() as opened:
+    with _fetching(uris) as fetched, ExitStack() as opened:
         with watch.stage("read"):
-            calls = [OpenCall(i, uri, names, opened, rules, attempt) for i, uri in enumerate(uris)]
+            calls = [
+                OpenCall(i, uri, fetch, names, opened, rules, attempt)
+                for i, (uri, fetch) in enumerate(zip(uris, fetched, strict=True))
+            ]
         for call in calls:
             if wide_only and not call.failure and call.sample_rate <= NARROW_RATE:
                 call.check_band()
@@ -270,6 +276,8 @@ def _judge(vad: LaneVad, parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @contextmanager
-def _fetched(uri: str) -> Iterator[Path]:
-    with storage.local_copy(uri) as path:
-        yield path
+def _fetching(uris: Sequence[str]) -> Iterator[list[Callable[[], Path]]]:
+    """For each recording what waits for its local copy; they are fetched side by side, in order."""
+    with ExitStack() as copies, ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
+        fetches = [pool.submit(copies.enter_context, storage.local_copy(uri)) for uri in uris]
+        yield [fetch.result for fetch in fetches]
