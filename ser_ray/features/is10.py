@@ -49,7 +49,8 @@ class Is10(Feature):
     jitter and shimmer correlate by .997. Within 1 % are 99.1 to 99.7 % of the values of the functionals
     outside pitch, 97.6 to 98.6 % of the others; what is left are mostly quartiles of deltas about zero, and
     utterances in which the rounding of one period went the other way. Linear SVM, EMO-DB, leave one speaker
-    out: UA 76.5 by either. Nine to ten times as fast on a core. `jobs/benchmark.py is10` measures it anew.
+    out: UA 76.5 by either. Fourteen times as fast on a core or more. `jobs/benchmark.py is10` measures it
+    anew.
 
     A wave shorter than 0.1 s is filled up with zeros. Mel bands end at half the rate: at 8 kHz the values
     are those of openSMILE at 8 kHz; the line spectra there, of a signal at 11 kHz whose upper part is
