@@ -17,8 +17,8 @@ import s3fs
 import yaml
 
 from ser_ray.corpora import read_manifest
-from ser_ray.pipelines.benchmark import course_of
 from ser_ray.pipelines.jobs import ScoreJob
+from ser_ray.pipelines.scoring_benchmark import course_of
 from ser_ray.pipelines.submissions import name_of
 from tests.verbs import Ask, verbs
 
