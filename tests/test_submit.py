@@ -117,7 +117,8 @@ def test_jobs_of_the_laptops_guide_run_once_return_their_codes_and_score_as_a_lo
     done = subprocess.run(same, env=head, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert done.stdout.startswith("the same: 40 calls, ")
-    assert len(course_of(shards_done(here))["calls_per_s_by_parts"]) == 2  # of three shards, the first one begins
+    course = course_of(shards_done(here))
+    assert len(course["calls_per_s_by_parts"]) == 2  # of three shards, the first one begins
 
     with score.open("a") as more:
         more.write("legs: [bot, caller]\n")
