@@ -180,7 +180,7 @@ def test_models_of_a_recipe_are_fused_and_loaded(run: Run, tmp_path: Path) -> No
 
 
 def test_columns_are_chosen_in_each_fold_and_for_the_model_of_all(run: Run, tmp_path: Path) -> None:
-    asked = {**SMALL["selection_fusion"], "variants": ["pitch_15"], "models": True}
+    asked = {**SMALL["selection_fusion"], "variants": ["pitch_15"], "models": True, "inner_folds": 1}
     places = run("selection_fusion", tmp_path, **asked).card["models"]
     results = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json")]
     columns = [result["chosen"]["columns"] for result in results]

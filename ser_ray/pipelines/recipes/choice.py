@@ -20,6 +20,7 @@ from ser_ray.pipelines.recipes.results import plain_name
 from ser_ray.pipelines.selection import select_columns
 
 COLUMNS = "columns"  # the setting that takes them
+FEWEST = 2  # inner folds; no mixture holds a slice out to be judged by
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Choice:
         member: the fused system.
         material: what it learns from.
         wanted: how many columns.
-        inner_folds: of the training rows.
+        inner_folds: of the training rows, `FEWEST` at least.
         out: folder of the recipe.
         progress: told how far it is.
     """
@@ -57,7 +58,7 @@ class Choice:
                 fold.train,
                 self.member.settings,
                 self.wanted,
-                self.inner_folds,
+                max(self.inner_folds, FEWEST),
                 seed,
                 self.progress,
             )
