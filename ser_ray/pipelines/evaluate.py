@@ -211,6 +211,11 @@ def common_rows(members: Sequence[Tested]) -> np.ndarray:
     return np.asarray(reduce(np.intersect1d, [member.predicted for member in members]))
 
 
+def fusable(data: Utterances, common: np.ndarray) -> bool:
+    """Whether the rows that all members predicted out of fold hold two of each emotion, or more."""
+    return int(np.bincount(data.y[common], minlength=len(data.labels)).min()) >= 2
+
+
 def out_of_fold_of(members: Sequence[Tested], rows: np.ndarray) -> np.ndarray:
     """What the members gave for rows that all of them predicted [members, rows, labels]."""
     return np.stack([m.out_of_fold[np.searchsorted(m.predicted, rows)] for m in members])
@@ -232,7 +237,7 @@ def outputs_of(
             outputs.setdefault(name, []).append(outer[k])
         common = common_rows(found)
         if len(names) > 1 and len(common):
-            if np.bincount(data.y[common], minlength=len(data.labels)).min() < 2:
+            if not fusable(data, common):
                 raise BadManifest(
                     "the held-out slices hold too little of some emotion to fuse by. Use more --inner-folds, "
                     "or --set held_out=0.2."

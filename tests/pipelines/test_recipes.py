@@ -199,6 +199,16 @@ def test_table_of_all_systems_fuses_the_best_few(run: Run, tmp_path: Path) -> No
     assert rows["rule:soft of the best 3"].report.ua.value > 1 / 3
 
 
+def test_systems_whose_held_out_slices_are_too_small_to_fuse_by_keep_their_rows(
+    run: Run, tmp_path: Path
+) -> None:
+    settings = {**EPOCHS, "units": 16, "simple_rnn.held_out": 0.2, "mfcc_nine.held_out": 0.2}
+    asked = {"settings": settings, "variants": ["simple_rnn", "mfcc_nine"], "inner_folds": 1}
+    outcome = run(LEAGUE, tmp_path, **asked)
+    assert set(outcome.tables["speaker"].rows) == {"simple_rnn", "mfcc_nine"}
+    assert any("Use more --inner-folds" in each for each in outcome.card["differences"])
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "mend"),
     [

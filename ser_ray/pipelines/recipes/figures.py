@@ -100,7 +100,7 @@ class Outcome:
 
 def outcome_of(measured: Measured, models: Mapping[str, str], wall_s: float) -> Outcome:
     """The figures of everything that was fitted; `models` says where models of the whole corpus are."""
-    asked, recorded = measured.asked, measured.recorded
+    asked, recorded, differences = measured.asked, measured.recorded, list(measured.asked.differences)
     protocols = list(dict.fromkeys(protocol for protocol, _ in measured.folds))
     card = {
         "recipe": asked.name,
@@ -124,13 +124,19 @@ def outcome_of(measured: Measured, models: Mapping[str, str], wall_s: float) -> 
         },
         "prepared": {name: made.to_dict() for name, made in measured.made.items()},
         "published": [asdict(each) for each in asked.published],
-        "differences": list(asked.differences),
+        "differences": differences,
         "models": dict(models),
         "wall_s": round(wall_s, 1),
         "versions": versions(),
     }
     found = {protocol: _table(measured, protocol) for protocol in protocols}
     tables, predictions = ({p: pair[k] for p, pair in found.items()} for k in range(2))
+    unfused = [p for p, table in tables.items() if not any(name.startswith(RULE) for name in table.rows)]
+    if unfused and sum(v.name in asked.fused for v in measured.variants) > 1:
+        differences.append(
+            f"Nothing is fused under {', '.join(unfused)}: the held-out slices hold too little of some "
+            "emotion. Use more --inner-folds, or --set held_out=0.2."
+        )
     return Outcome(card, tables, predictions)
 
 
@@ -160,7 +166,8 @@ def _table(measured: Measured, protocol: str) -> tuple[Table, pa.Table]:
         tested.append(rows)
         for name, p in found.items():
             outputs.setdefault(name, []).append(p)
-    together = {name: np.concatenate(parts) for name, parts in outputs.items()}
+    seeds = measured.request.seeds
+    together = {name: np.concatenate(parts) for name, parts in outputs.items() if len(parts) == seeds}
     rows = np.concatenate(tested)
     y = recorded.y[rows]
     speakers = None if recorded.speakers is None else recorded.speakers[rows]

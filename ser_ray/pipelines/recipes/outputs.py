@@ -14,7 +14,7 @@ from ser_ray.evaluation import unweighted_accuracy
 from ser_ray.fusion import RULES, STACKING, fit_fusion
 from ser_ray.pipelines.candidates import Candidate
 from ser_ray.pipelines.dataset import Utterances
-from ser_ray.pipelines.evaluate import Tested, common_rows, out_of_fold_of, outputs_of
+from ser_ray.pipelines.evaluate import Tested, common_rows, fusable, out_of_fold_of, outputs_of
 from ser_ray.pipelines.recipes.material import Material
 from ser_ray.pipelines.recipes.preparation import Made
 from ser_ray.pipelines.recipes.request import RecipeRequest
@@ -54,7 +54,10 @@ class Measured:
 
 
 def outputs_by_row(measured: Measured, protocol: str, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Test rows of one seed, folds one after the other, and each row's probabilities of them."""
+    """Test rows of one seed, folds one after the other, and each row's probabilities of them.
+
+    Where some fold's out-of-fold predictions hold too little of an emotion, nothing is fused.
+    """
     folds = [fold.name for fold in next(iter(measured.folds[protocol, seed].values()))]
     outputs: dict[str, list[np.ndarray]] = {}
     tested: list[np.ndarray] = []
@@ -73,7 +76,8 @@ def outputs_by_row(measured: Measured, protocol: str, seed: int) -> tuple[np.nda
             fused = _fused(measured, {name: results[name] for name in members}, fold, rows, seed)
             for name, p in fused.items():
                 outputs.setdefault(name, []).append(p)
-    return np.concatenate(tested), {name: np.concatenate(parts) for name, parts in outputs.items()}
+    whole = {name: parts for name, parts in outputs.items() if len(parts) == len(folds)}
+    return np.concatenate(tested), {name: np.concatenate(parts) for name, parts in whole.items()}
 
 
 def _fused(
@@ -82,12 +86,13 @@ def _fused(
     """What each fusion rule gives for the test rows of one fold; of many members, of the best few too."""
     data = measured.recorded
     results = {(fold, name): _tested(measured, result) for name, result in members.items()}
-    names = list(members)
+    names, common = list(members), common_rows(list(results.values()))
+    if not fusable(data, common):
+        return {}
     divided = [Fold(fold, np.setdiff1d(np.arange(len(data.y)), rows), rows)]
     found = outputs_of(divided, names, results, data, seed)
     fused = {name: p for name, p in found.items() if name.startswith(RULE)}
-    common = common_rows(list(results.values()))
-    if len(names) > BEST and len(common):
+    if len(names) > BEST:
         inner = out_of_fold_of(list(results.values()), common)
         ranked = sorted(range(len(names)), key=lambda k: -unweighted_accuracy(data.y[common], inner[k]))
         best = sorted(ranked[:BEST])
