@@ -112,7 +112,7 @@ def _score_call(
     from silero_vad import get_speech_timestamps
 
     wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    duration_s = float(len(wave) / rate)
+    duration_s: float = len(wave) / rate
     if rate not in (8000, 16000):
         wave, rate = librosa.resample(wave, orig_sr=rate, target_sr=16000, axis=0), 16000
     for leg in wave.T:
@@ -121,7 +121,7 @@ def _score_call(
         values = [compute(segment, rate) for segment in segments if len(segment) >= LEAST_S * rate]
         for answer in answers if values else ():
             answer(np.stack(values))
-    return float(duration_s)
+    return duration_s
 
 
 def _readable(path: str) -> bool:

@@ -94,7 +94,6 @@ class ShardScorer:
         about = {"seconds": watch.seconds, "peak_mib": peak_kib // 1024, "worker": self.worker}
         about |= {"began": began, "ended": time.time(), "cpu_s": time.process_time() - processor}
         about["drift"] = self.tally.to_dict()
-
         table = table.replace_schema_metadata({METADATA: json.dumps(about)})
         storage.write_parquet(storage.join(self.out, "calls", f"{shard['shard']}.parquet"), table)
         return account(rows, watch.seconds)
@@ -154,15 +153,16 @@ class ShardScorer:
         with watch.stage("members"):
             legs = [(number, leg) for number, leg, _, _ in places]
             p = self._probabilities(values, legs) if places else np.zeros((0, len(self.ensemble.labels)))
-        with watch.stage("drift"):  # held against predictions that nothing smoothed
+        start_s, end_s = np.array([place[2:] for place in places]).reshape(-1, 2).T
+        smoothed = smooth(self.options.smooth, p, legs, start_s, end_s)
+        segments: list[list[Segment]] = [[] for _ in calls]
+        for (number, leg, start, end), row in zip(places, smoothed, strict=True):
+            segments[number].append(Segment(leg, start, end, row))
+        rows = [self._row(c, h, s) for c, h, s in zip(calls, heard, segments, strict=True)]
+        with watch.stage("drift"):  # last: calls that are scored again after an error must not count twice
             kept = np.array([heard[number].failure is None for number, _ in legs], bool)
             self.tally.add(values, p, sound, kept)
-        start_s, end_s = np.array([place[2:] for place in places]).reshape(-1, 2).T
-        p = smooth(self.options.smooth, p, legs, start_s, end_s)
-        segments: list[list[Segment]] = [[] for _ in calls]
-        for (number, leg, start, end), row in zip(places, p, strict=True):
-            segments[number].append(Segment(leg, start, end, row))
-        return [self._row(c, h, s) for c, h, s in zip(calls, heard, segments, strict=True)]
+        return rows
 
     def _fit(self, spoken: Spoken, feature: Feature) -> np.ndarray:
         mismatch = feature.band == "wide" and self.options.allow_band_mismatch

@@ -13,16 +13,9 @@ import torch
 from ser_ray import errors, features
 from ser_ray.features.wav2vec_checkpoint import read_wav2vec, write_wav2vec
 from ser_ray.features.wav2vec_network import RECEPTIVE_FIELD, Wav2Vec
+from tests.threads import one_thread  # noqa: F401
 
 FIRST = "feature_extractor.conv_layers.0.0.weight"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

@@ -1,18 +1,10 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 
 from ser_ray.features.wav2vec_network import HOP, OFFSET, RECEPTIVE_FIELD, Wav2Vec
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
+from tests.threads import one_thread  # noqa: F401
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

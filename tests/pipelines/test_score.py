@@ -24,15 +24,13 @@ from ser_ray import storage
 from ser_ray.audio import read_audio, resample
 from ser_ray.corpora import read_manifest
 from ser_ray.errors import BandMismatch, OutputConflict
-from ser_ray.fusion import load_ensemble
-from ser_ray.fusion.smoothing import SMOOTHINGS
 from ser_ray.models import save_model
-from ser_ray.pipelines.calls import Stopwatch
 from ser_ray.pipelines.drift import FEWEST
 from ser_ray.pipelines.plan import list_calls, settle_plan
 from ser_ray.pipelines.score import score
-from ser_ray.pipelines.shard import ScoreOptions, ShardScorer
+from ser_ray.pipelines.shard import ScoreOptions
 from ser_ray.pipelines.train import train
+from tests.pipelines.worker import a_good_call, score_one, worker
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -56,11 +54,6 @@ def assert_alike(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> No
 
 def files_of(folder: Path) -> dict[str, int]:
     return {str(p): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
-
-
-def a_good_call(deployment: Any) -> Path:
-    damaged = storage.read_parquet(f"{deployment.archive}/damaged.parquet")["call"].to_pylist()
-    return next(p for p in sorted(Path(deployment.archive).glob("call-*")) if p.name not in damaged)
 
 
 @pytest.fixture(scope="module")
@@ -256,21 +249,10 @@ def test_killed_driver_started_again_ends_with_the_rows_of_an_undisturbed_run(
     assert {p: t for p, t in files_of(out / "calls").items() if p in kept} == kept
 
 
-@pytest.fixture(scope="module")
-def scorer(deployment: Any, tmp_path_factory: pytest.TempPathFactory) -> ShardScorer:
-    """A worker in this process."""
-    _, fingerprint = load_ensemble(deployment.ensemble)
-    out = str(tmp_path_factory.mktemp("scorer"))
-    return ShardScorer(deployment.ensemble, fingerprint, out, ScoreOptions())
-
-
-def score_one(scorer: ShardScorer, path: Path) -> dict[str, Any]:
-    return scorer.score([{"call_id": path.name, "uri": str(path)}], Stopwatch())[0]
-
-
 def test_call_scored_alone_equals_call_scored_in_company(
-    deployment: Any, scores: Path, scorer: ShardScorer
+    deployment: Any, scores: Path, tmp_path: Path
 ) -> None:
+    scorer = worker(deployment, tmp_path)
     together = [row for row in rows_of(scores) if row["status"] == "ok"][:4]
     for row in together:
         alone = score_one(scorer, Path(row["uri"]))
@@ -279,66 +261,6 @@ def test_call_scored_alone_equals_call_scored_in_company(
             assert (a["leg"], a["emotion"]) == (b["leg"], b["emotion"])
             assert (a["start_s"], a["end_s"]) == pytest.approx((b["start_s"], b["end_s"]), abs=1e-4)
             assert list(a["p"].values()) == pytest.approx(list(b["p"].values()), abs=1e-5)
-
-
-def test_same_sound_on_both_channels_is_scored_once(
-    deployment: Any, scorer: ShardScorer, tmp_path: Path
-) -> None:
-    stereo, rate = sf.read(a_good_call(deployment))
-    voice = stereo.sum(axis=1)
-    sf.write(tmp_path / "dual.wav", np.stack([voice, voice], axis=1), rate)
-    sf.write(tmp_path / "mono.wav", voice, rate)
-    dual, mono = (score_one(scorer, tmp_path / name) for name in ("dual.wav", "mono.wav"))
-    assert (dual["dual_mono"], mono["dual_mono"]) == (True, False)
-    assert [leg["leg"] for leg in dual["legs"]] == [leg["leg"] for leg in mono["legs"]] == ["mono"]
-    assert dual["segments"] == mono["segments"] != []
-
-
-@pytest.mark.parametrize("how", SMOOTHINGS)
-def test_smoothing_comes_before_all_that_is_read_from_the_probabilities(
-    deployment: Any, scorer: ShardScorer, tmp_path: Path, how: str
-) -> None:
-    call = a_good_call(deployment)
-    plain = score_one(scorer, call)["segments"]
-    options = ScoreOptions(smooth=how, certain_from=0.6)
-    _, fingerprint = load_ensemble(deployment.ensemble)
-    row = score_one(ShardScorer(deployment.ensemble, fingerprint, str(tmp_path), options), call)
-    assert [(s["leg"], s["start_s"]) for s in row["segments"]] == [(s["leg"], s["start_s"]) for s in plain]
-    for leg in row["legs"]:
-        own = [s for s in plain if s["leg"] == leg["leg"]]
-        p = np.array([list(s["p"].values()) for s in own])
-        expected = SMOOTHINGS[how](p, np.array([(s["start_s"] + s["end_s"]) / 2 for s in own]))
-        found = [s for s in row["segments"] if s["leg"] == leg["leg"]]
-        np.testing.assert_allclose([list(s["p"].values()) for s in found], expected, atol=1e-9)
-        sure = expected.max(axis=1)
-        assert [s["certain"] for s in found] == (sure >= 0.6).tolist()
-        negative = expected[:, [0, 2]].sum(axis=1) > 0.5  # anger and sadness; the third is neutral
-        assert [s["group"] == "negative" for s in found] == negative.tolist()
-        unsure_s = sum(s["end_s"] - s["start_s"] for s in own if not found[own.index(s)]["certain"])
-        assert leg["uncertain_s"] == pytest.approx(unsure_s)
-
-
-def test_third_channel_gets_a_leg_of_its_own(deployment: Any, scorer: ShardScorer, tmp_path: Path) -> None:
-    stereo, rate = sf.read(a_good_call(deployment))
-    sf.write(tmp_path / "three.wav", np.column_stack([stereo, np.zeros(len(stereo))]), rate)
-    row = score_one(scorer, tmp_path / "three.wav")
-    assert [leg["leg"] for leg in row["legs"]] == ["agent", "customer", "channel-3"]
-    assert row["legs"][2]["speech_s"] == 0.0
-
-
-def test_long_call_is_cut_like_its_parts(deployment: Any, scorer: ShardScorer, tmp_path: Path) -> None:
-    stereo, rate = sf.read(a_good_call(deployment))
-    pause = np.zeros((3 * rate - len(stereo) % rate, 2))
-    once = np.concatenate([stereo, pause])
-    sf.write(tmp_path / "long.wav", np.tile(once, (6, 1)), rate)
-    row = score_one(scorer, tmp_path / "long.wav")
-    length = len(once) / rate
-    second, fourth = ([s for s in row["segments"] if n <= s["start_s"] / length < n + 1] for n in (1, 3))
-    assert len(second) == len(fourth) > 1
-    for a, b in zip(second, fourth, strict=True):
-        assert a["leg"] == b["leg"]
-        there = (a["start_s"] + 2 * length, a["end_s"] + 2 * length)
-        assert there == pytest.approx((b["start_s"], b["end_s"]), abs=0.3)  # the detector remembers
 
 
 def test_wide_band_model_refuses_telephone_calls_and_says_the_mend(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.threads import one_thread  # noqa: F401
+
 TINY = {
     "hidden_size": 16,
     "num_hidden_layers": 3,
@@ -32,14 +34,6 @@ MODELS = {
         "eos_token_id": 0, "decoder_start_token_id": 0,
     }),
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small lose more by waiting for a second one
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
