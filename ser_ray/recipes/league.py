@@ -31,4 +31,5 @@ def league_of(recipes: Mapping[str, Recipe]) -> Recipe:
         ),
         differences=("The recipe of each system says what differs from its paper.",),
         needs="what its systems need",
+        ranked=True,
     )

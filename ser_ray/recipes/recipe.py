@@ -106,6 +106,7 @@ class Recipe:
         published: figures to stand beside ours.
         differences: between ours and the paper's, one sentence each.
         needs: what it takes beside a corpus, for the list.
+        ranked: whether the best row of the table comes first; otherwise rows keep the order of the variants.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Recipe:
     published: tuple[Published, ...] = ()
     differences: tuple[str, ...] = ()
     needs: str = ""
+    ranked: bool = False
 
     def variant(self, name: str) -> Variant:
         """The variant of that name."""

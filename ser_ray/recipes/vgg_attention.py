@@ -34,5 +34,5 @@ RECIPE = Recipe(
         "Without ImageNet's weights (a file in the torch cache, or `weights`) nothing is frozen and the "
         "networks learn from scratch.",
     ),
-    needs="ImageNet weights of VGG-19 for the published protocol; `--set weights=none` without",
+    needs="ImageNet weights of VGG-19; from scratch: `--set weights=none --set vgg_rate=1 --set lr=0.0001`",
 )

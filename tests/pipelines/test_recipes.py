@@ -196,6 +196,8 @@ def test_table_of_all_systems_fuses_the_best_few(run: Run, tmp_path: Path) -> No
     rows = outcome.tables["speaker"].rows
     assert set(systems) < rows.keys()
     assert "rule:stacking of the best 3" in rows
+    ranked = [row.report.ua.value for row in rows.values()]
+    assert ranked == sorted(ranked, reverse=True)
     assert rows["rule:soft of the best 3"].report.ua.value > 1 / 3
 
 

@@ -182,6 +182,8 @@ def _table(measured: Measured, protocol: str) -> tuple[Table, pa.Table]:
         )
         for name, p in together.items()
     }
+    if measured.asked.ranked:
+        table = dict(sorted(table.items(), key=lambda item: -item[1].report.ua.value))
     answers = [
         Answer(c.says, c.better, c.worse, compare(y, together[c.better], together[c.worse], speakers))
         for c in measured.asked.claims
